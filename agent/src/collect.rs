@@ -1,0 +1,1 @@
+//! Container, node and self metrics: counters in, frames out. Knows neither HTTP nor Docker.

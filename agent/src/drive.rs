@@ -1,0 +1,1 @@
+//! Makes an app exist, makes it go. Knows no telemetry.

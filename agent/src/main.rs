@@ -1,0 +1,2 @@
+//! guidon
+fn main() {}

@@ -1,0 +1,1 @@
+//! Listeners for other people's data: remote write, OTLP. Knows nothing of what happens after the inlet.
