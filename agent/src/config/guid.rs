@@ -36,6 +36,11 @@ impl Guid {
         }
     }
 
+    /// A host guid: `node-` and the lowest 48 bits of `digits` in hex.
+    pub(super) fn from_host_digits(digits: u128) -> Self {
+        Self(format!("node-{:012x}", digits & 0xffff_ffff_ffff).into())
+    }
+
     /// The guid as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -4,10 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Guid;
+use super::{Guid, Network};
+
+mod platform;
+
+pub use platform::*;
 
 /// The whole configuration.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The host guid; absent: derived from the machine id and kept in the data directory.
     pub guid: Option<Guid>,
@@ -19,21 +23,56 @@ pub struct Config {
     pub receive: Receive,
     pub spool: Spool,
     pub docker: Docker,
+    /// Absent: the node stands alone.
+    pub cluster: Option<Cluster>,
+    pub kubernetes: Kubernetes,
+    pub stack: Stack,
+}
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            guid: None,
+            data_dir: PathBuf::from("/var/lib/guidon"),
+            api: Api::default(),
+            bus: Bus::default(),
+            collect: Collect::default(),
+            receive: Receive::default(),
+            spool: Spool::default(),
+            docker: Docker::default(),
+            cluster: None,
+            kubernetes: Kubernetes::default(),
+            stack: Stack::default(),
+        }
+    }
 }
 
 /// `[api]`: the Manager API, console, `/metrics` and `/healthz`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Api {
     pub listen: SocketAddr,
+    /// File with the bearer token; required (or a client CA) unless `listen` is loopback.
     pub token_file: Option<PathBuf>,
+    /// Absent: plain HTTP.
+    pub tls: Option<Tls>,
 }
 impl Default for Api {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
             token_file: None,
+            tls: None,
         }
     }
+}
+
+/// `[api] tls`: PEM files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tls {
+    /// Certificate chain, leaf first.
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    /// A client certificate issued by one of these authorities opens the API, like the token does.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// `[bus]`: where everything goes. All absent: the local bus.
@@ -78,14 +117,30 @@ impl Default for Collect {
     }
 }
 
-/// `[receive]`: listeners for other people's data.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// `[receive]`: listeners for other people's data. An absent address is a listener switched off
+/// (`false` in the file).
+#[derive(Debug, Clone, PartialEq)]
 pub struct Receive {
     pub remote_write: Option<SocketAddr>,
     pub otlp_http: Option<SocketAddr>,
     pub otlp_grpc: Option<SocketAddr>,
-    /// Senders, as `address/bits`, whose own guid labels are believed.
-    pub trusted: Vec<String>,
+    pub jaeger: Jaeger,
+    /// Tail the logs of the node's containers.
+    pub logs: bool,
+    /// Senders whose own guid labels are believed.
+    pub trusted: Vec<Network>,
+}
+impl Default for Receive {
+    fn default() -> Self {
+        Self {
+            remote_write: Some(SocketAddr::from(([127, 0, 0, 1], 10_000))),
+            otlp_http: Some(SocketAddr::from(([127, 0, 0, 1], 4318))),
+            otlp_grpc: Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
+            jaeger: Jaeger::default(),
+            logs: false,
+            trusted: Vec::new(),
+        }
+    }
 }
 
 /// What a full spool does.

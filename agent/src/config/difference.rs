@@ -1,0 +1,113 @@
+//! What a reload changes.
+
+use super::{Config, Managed};
+
+/// How a changed key comes into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// At once: only the rooms that the key concerns notice.
+    Live,
+    /// At the next start of the agent; until then the old value stays in force.
+    Restart,
+}
+
+/// One changed key (or section, where its keys go together).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// Path of the key, e.g. `bus.metrics`.
+    pub key: &'static str,
+    pub effect: Effect,
+}
+
+impl Config {
+    /// What is different in `new`, in the order of the file.
+    #[must_use]
+    pub fn difference(old: &Self, new: &Self) -> Vec<Change> {
+        use Effect::{Live, Restart};
+        let mut changes = Vec::new();
+        macro_rules! compare {
+            ($($effect:ident $($part:ident).+;)+) => {
+                $(if old.$($part).+ != new.$($part).+ {
+                    changes.push(Change {
+                        key: concat!(compare!(@key $($part).+)),
+                        effect: $effect,
+                    });
+                })+
+            };
+            (@key $first:ident $(. $rest:ident)*) => {
+                concat!(stringify!($first) $(, ".", stringify!($rest))*)
+            };
+        }
+        // The spool, the identity and the loaded kernel programs belong to a whole run; what
+        // listens on the API port answers the very request that asks for the reload.
+        compare! {
+            Restart guid;
+            Restart data_dir;
+            Restart api.listen;
+            Live api.token_file;
+            Restart api.tls;
+            Live bus.metrics;
+            Live bus.logs;
+            Live bus.traces;
+            Live bus.otlp_metrics;
+            Live collect.interval;
+            Restart collect.kernel;
+            Live collect.containers;
+            Live collect.node;
+            Restart collect.run_queue;
+            Restart collect.program_statistics;
+            Restart collect.slots;
+            Live receive.remote_write;
+            Live receive.otlp_http;
+            Live receive.otlp_grpc;
+            Live receive.jaeger;
+            Live receive.logs;
+            Live receive.trusted;
+            Live spool.max_bytes;
+            Live spool.when_full;
+            Restart spool.durability;
+            Live spool.fsync_interval;
+            Restart docker.socket;
+            Restart cluster;
+            Restart kubernetes;
+            Live stack.prometheus;
+            Live stack.node_exporter;
+            Live stack.vector;
+            Live stack.jaeger_collector;
+            Live stack.jaeger_agent;
+        }
+        changes
+    }
+
+    /// Keys that are set and valid, but that this version does not act on yet. The agent names
+    /// them once at start.
+    #[must_use]
+    pub fn inactive(&self) -> Vec<&'static str> {
+        let stack = &self.stack;
+        let jaeger = &self.receive.jaeger;
+        let has_jaeger = jaeger.compact.or(jaeger.binary).or(jaeger.http).is_some();
+        [
+            ("receive.jaeger", has_jaeger),
+            ("receive.logs", self.receive.logs),
+            ("cluster", self.cluster.is_some()),
+            ("kubernetes", self.kubernetes.enabled),
+            ("stack.prometheus", stack.prometheus.managed != Managed::Off),
+            (
+                "stack.node_exporter",
+                stack.node_exporter.managed != Managed::Off,
+            ),
+            ("stack.vector", stack.vector.managed != Managed::Off),
+            (
+                "stack.jaeger_collector",
+                stack.jaeger_collector.managed != Managed::Off,
+            ),
+            (
+                "stack.jaeger_agent",
+                stack.jaeger_agent.managed != Managed::Off,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_set)| is_set.then_some(key))
+        .collect()
+    }
+}
