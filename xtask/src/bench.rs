@@ -1,0 +1,24 @@
+//! `cargo xtask bench`: every bench, or the named ones, one after the other.
+
+use anyhow::{Result, bail};
+use xtask::run::{cargo, root, run, step};
+
+use crate::{build, setup, test::names_in};
+
+/// Runs benches by name; all of them without names.
+pub(crate) fn bench(names: &[String]) -> Result<()> {
+    let known = names_in(&root().join("benches/benches"))?;
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        bail!("no bench {name:?}; there are: {}", known.join(", "));
+    }
+    setup::setup(setup::For::Test)?;
+    // Benches that measure the whole agent measure the program that users run.
+    let agent = build::release()?;
+    for name in if names.is_empty() { &known } else { names } {
+        step(&format!("bench {name}"));
+        run(cargo()
+            .args(["bench", "--package", "guidon-benches", "--bench", name])
+            .env("GUIDON_BIN", &agent))?;
+    }
+    Ok(())
+}
