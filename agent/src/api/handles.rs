@@ -1,0 +1,161 @@
+//! What the API asks of the rest of the agent. `node` connects these to the rooms.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::model::{AppRequest, AppView, PutOutcome, Readiness, ReloadReport, Status};
+use crate::config::{ConfigError, Guid};
+use crate::signal::{Frame, Signal};
+
+/// Everything that the API can ask. Cheap to clone.
+#[derive(Clone)]
+pub struct Handles {
+    pub apps: Arc<dyn AppsHandle>,
+    pub status: Arc<dyn StatusHandle>,
+    pub metrics: Arc<dyn MetricsHandle>,
+    pub bus: Arc<dyn BusHandle>,
+    pub reload: Arc<dyn ReloadHandle>,
+}
+
+/// Makes apps exist and go. The API lets a change run to its end even if the caller hangs up.
+pub trait AppsHandle: Send + Sync {
+    /// Makes the app be as described. Idempotent.
+    fn put(
+        &self,
+        guid: Guid,
+        app: AppRequest,
+    ) -> BoxFuture<'_, Result<(PutOutcome, AppView), AppsError>>;
+    fn list(&self) -> BoxFuture<'_, Result<Vec<AppView>, AppsError>>;
+    fn get(&self, guid: Guid) -> BoxFuture<'_, Result<AppView, AppsError>>;
+    fn remove(&self, guid: Guid) -> BoxFuture<'_, Result<(), AppsError>>;
+}
+
+/// Why an app is not as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppsError {
+    /// A field cannot be as it is: 422.
+    #[error("{field}: {message}")]
+    Invalid { field: String, message: String },
+    /// The configuration does not allow it: 403.
+    #[error("{message} (rule: {rule})")]
+    Forbidden { rule: String, message: String },
+    /// Something that is not this app is in the way: 409.
+    #[error("{message}")]
+    Conflict { message: String },
+    /// There is no such app: 404.
+    #[error("there is no app {guid}")]
+    NotFound { guid: Guid },
+    /// The driver cannot be reached now: 503.
+    #[error("{reason}")]
+    Unavailable { reason: String },
+    /// The driver was reached and failed: 502.
+    #[error("{message}")]
+    Failed { message: String },
+}
+
+/// Tells how the agent is.
+pub trait StatusHandle: Send + Sync {
+    fn status(&self) -> BoxFuture<'_, Status>;
+    /// Answered for anybody: reasons must hold no secrets.
+    fn readiness(&self) -> BoxFuture<'_, Readiness>;
+}
+
+/// Which series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsPage {
+    /// The agent's own.
+    Agent,
+    /// What cAdvisor would show.
+    Containers,
+    /// What node exporter would show.
+    Node,
+}
+
+/// Renders series in Prometheus' text format, version 0.0.4.
+pub trait MetricsHandle: Send + Sync {
+    fn render(&self, page: MetricsPage) -> BoxFuture<'_, Result<Bytes, Unavailable>>;
+}
+
+/// Something is switched off or not there yet: 503.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unavailable {
+    pub reason: String,
+}
+
+/// Where to read the local bus from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Position {
+    /// The oldest frame that is kept.
+    Oldest,
+    /// Only what comes from now on.
+    Latest,
+    /// After the frames that an earlier page ended with.
+    After(String),
+}
+
+/// A page of the local bus.
+#[derive(Debug, Clone)]
+pub struct BusPage {
+    /// Oldest first; empty if nothing came in time.
+    pub frames: Vec<BusFrame>,
+    /// Where the next page starts: visible ASCII, without meaning to a reader.
+    pub next: String,
+    /// Whether frames between the cursor and this page were dropped before they were read.
+    pub skipped: bool,
+}
+
+/// A frame of the local bus.
+#[derive(Debug, Clone)]
+pub struct BusFrame {
+    pub frame: Frame,
+    /// The cursor of a page that starts behind it.
+    pub after: String,
+}
+
+/// Reads the local bus.
+pub trait BusHandle: Send + Sync {
+    /// Frames from `position` on, up to about `max_bytes` of payload but at least one; waits up to
+    /// `wait` for the first.
+    fn read(
+        &self,
+        signal: Signal,
+        position: Position,
+        max_bytes: usize,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<BusPage, BusError>>;
+}
+
+/// Why the local bus cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BusError {
+    /// The signal goes to a bus of its own: 404.
+    #[error("{0} go to the configured bus; there is no local bus for them")]
+    Elsewhere(&'static str),
+    /// The cursor is not one of ours: 400.
+    #[error("the cursor is not one that this agent gave out")]
+    BadCursor,
+    /// The spool cannot be read: 503.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Applies a changed configuration.
+pub trait ReloadHandle: Send + Sync {
+    /// Nothing changes if the new configuration has problems.
+    fn reload(&self) -> BoxFuture<'_, Result<ReloadReport, ReloadError>>;
+}
+
+/// Why nothing was reloaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The new configuration is not valid: 422.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It is valid but could not be put in force (a port that is taken, say): 503.
+    #[error("{key}: {message}")]
+    Apply { key: String, message: String },
+}
