@@ -1,0 +1,234 @@
+//! The messages of remote write and OTLP as tables, and one walker that validates bytes against
+//! them without building anything.
+//!
+//! Owns structure: wire types, UTF-8 of strings, lengths of ids, nesting. Knows nothing of labels,
+//! guids or of what a field means. Unknown fields are passed over; a known field of a wrong wire
+//! type is a fault, as it is for every protobuf decoder, and would otherwise poison the batch that
+//! the request ends up in. The JSON names serve [`super::otlp_json`].
+
+mod otlp;
+mod prometheus;
+
+pub(crate) use otlp::{LOGS_REQUEST, METRICS_REQUEST, RESOURCE, TRACES_REQUEST};
+pub(crate) use prometheus::{EXEMPLAR, EXEMPLAR_V2, HISTOGRAM, METADATA, METADATA_V2, SAMPLE};
+#[cfg(test)]
+pub(crate) use prometheus::{REQUEST_V2, WRITE_REQUEST};
+
+use super::malformed::{Fault, Malformed};
+use super::wire::{Cursor, WireType};
+
+/// Messages may be nested this deep, the request being the first. The official decoders stop at
+/// 100; an attribute list inside an attribute list takes three levels.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// A message type.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) name: &'static str,
+    /// By number, ascending.
+    pub(crate) fields: &'static [Field],
+}
+
+/// A field of a message.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) number: u32,
+    /// In JSON.
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) repeated: bool,
+    /// Whether the ledger counts it: a data point, log record or span.
+    pub(crate) record: bool,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Bool,
+    /// Also int32: both are read as a varint, both are numbers in JSON.
+    Enum,
+    Uint32,
+    Uint64,
+    Int64,
+    Sint32,
+    Sint64,
+    Fixed32,
+    Fixed64,
+    Sfixed64,
+    Double,
+    String,
+    Bytes,
+    /// Bytes of this length, or none; hex in JSON.
+    Id(usize),
+    Message(&'static Message),
+}
+
+impl Kind {
+    /// Its wire type where it is not packed.
+    pub(crate) fn wire(self) -> WireType {
+        match self {
+            Self::Bool
+            | Self::Enum
+            | Self::Uint32
+            | Self::Uint64
+            | Self::Int64
+            | Self::Sint32
+            | Self::Sint64 => WireType::Varint,
+            Self::Fixed32 => WireType::Fixed32,
+            Self::Fixed64 | Self::Sfixed64 | Self::Double => WireType::Fixed64,
+            Self::String | Self::Bytes | Self::Id(_) | Self::Message(_) => WireType::Len,
+        }
+    }
+}
+
+const fn field(number: u32, name: &'static str, kind: Kind) -> Field {
+    Field {
+        number,
+        name,
+        kind,
+        repeated: false,
+        record: false,
+    }
+}
+
+const fn list(number: u32, name: &'static str, kind: Kind) -> Field {
+    Field {
+        repeated: true,
+        ..field(number, name, kind)
+    }
+}
+
+const fn records(number: u32, name: &'static str, of: &'static Message) -> Field {
+    Field {
+        record: true,
+        ..list(number, name, Kind::Message(of))
+    }
+}
+
+/// Validates the rest of the window as one message, `depth` messages deep; returns how many
+/// records are in it.
+pub(crate) fn check(
+    cursor: &mut Cursor<'_>,
+    request: &[u8],
+    message: &'static Message,
+    depth: usize,
+) -> Result<u32, Malformed> {
+    if depth > MAX_DEPTH {
+        return Err(cursor.fault(Fault::TooDeep { limit: MAX_DEPTH }));
+    }
+    let mut records = 0u32;
+    // Encoders write fields in ascending order: look from the last one found.
+    let mut hint = 0;
+    while !cursor.is_empty() {
+        let start = cursor.at();
+        let (number, wire) = cursor.tag()?;
+        let Some(field) = find(message, number, &mut hint) else {
+            cursor.skip(wire)?;
+            continue;
+        };
+        let expected = field.kind.wire();
+        if wire != expected {
+            if wire == WireType::Len && field.repeated && expected != WireType::Len {
+                check_packed(cursor, request, message, field)?;
+                continue;
+            }
+            return Err(Malformed::new(
+                start,
+                Fault::WireType {
+                    message: message.name,
+                    field: number,
+                },
+            ));
+        }
+        if expected != WireType::Len {
+            cursor.skip(wire)?;
+            continue;
+        }
+        let (from, to) = cursor.len_bounds()?;
+        match field.kind {
+            Kind::Message(inner) => {
+                let mut window = Cursor::window(request, from, to);
+                records = records
+                    .saturating_add(u32::from(field.record))
+                    .saturating_add(check(&mut window, request, inner, depth + 1)?);
+            }
+            Kind::String => check_utf8(request, from, to, field.name)?,
+            Kind::Id(expected) if to != from && to - from != expected => {
+                return Err(Malformed::new(
+                    from,
+                    Fault::IdLength {
+                        what: field.name,
+                        len: to - from,
+                        expected,
+                    },
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(records)
+}
+
+/// The field of this number; `hint` is where the last one was.
+#[inline]
+fn find(message: &'static Message, number: u32, hint: &mut usize) -> Option<&'static Field> {
+    let fields = message.fields;
+    let from = match fields.get(*hint) {
+        Some(field) if field.number <= number => *hint,
+        _ => 0,
+    };
+    for (index, field) in fields.iter().enumerate().skip(from) {
+        if field.number >= number {
+            *hint = index;
+            return (field.number == number).then_some(field);
+        }
+    }
+    None
+}
+
+fn check_packed(
+    cursor: &mut Cursor<'_>,
+    request: &[u8],
+    message: &'static Message,
+    field: &Field,
+) -> Result<(), Malformed> {
+    let (from, to) = cursor.len_bounds()?;
+    let element = match field.kind.wire() {
+        WireType::Varint => {
+            let mut window = Cursor::window(request, from, to);
+            while !window.is_empty() {
+                window.varint()?;
+            }
+            return Ok(());
+        }
+        WireType::Fixed32 => 4,
+        _ => 8,
+    };
+    if (to - from) % element != 0 {
+        return Err(Malformed::new(
+            from,
+            Fault::Packed {
+                message: message.name,
+                field: field.number,
+            },
+        ));
+    }
+    Ok(())
+}
+
+/// Validates that the bytes from `from` to `to` of a request are UTF-8.
+pub(crate) fn check_utf8(
+    request: &[u8],
+    from: usize,
+    to: usize,
+    what: &'static str,
+) -> Result<(), Malformed> {
+    let bytes = request.get(from..to).unwrap_or_default();
+    match std::str::from_utf8(bytes) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Malformed::new(
+            from + error.valid_up_to(),
+            Fault::Utf8 { what },
+        )),
+    }
+}
