@@ -9,6 +9,7 @@
 
 pub mod frame;
 mod malformed;
+pub mod otlp;
 pub mod remote_write;
 pub mod remote_write_v2;
 mod schema;
@@ -21,5 +22,6 @@ mod wire;
 
 pub use frame::{Frame, GuidCounts, Kind, Signal};
 pub use malformed::{Fault, Malformed};
+pub use otlp::{OtlpSplicer, SplicedOtlp};
 pub use remote_write::{SeriesLimits, Spliced};
 pub use tag::{GUID_KEY, Policy, Tag};

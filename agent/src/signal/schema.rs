@@ -9,7 +9,8 @@
 mod otlp;
 mod prometheus;
 
-pub(crate) use otlp::{LOGS_REQUEST, METRICS_REQUEST, RESOURCE, TRACES_REQUEST};
+pub(crate) use otlp::{LOGS_REQUEST, METRICS_REQUEST, TRACES_REQUEST};
+pub(crate) use otlp::{RESOURCE_LOGS, RESOURCE_METRICS, RESOURCE_SPANS};
 pub(crate) use prometheus::{EXEMPLAR, EXEMPLAR_V2, HISTOGRAM, METADATA, METADATA_V2, SAMPLE};
 #[cfg(test)]
 pub(crate) use prometheus::{REQUEST_V2, WRITE_REQUEST};

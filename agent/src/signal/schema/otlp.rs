@@ -16,6 +16,8 @@ static ANY_VALUE: Message = Message {
         field(5, "arrayValue", Kind::Message(&ARRAY_VALUE)),
         field(6, "kvlistValue", Kind::Message(&KEY_VALUE_LIST)),
         field(7, "bytesValue", Kind::Bytes),
+        // Of profiles; never in JSON, but decoders mind its wire type.
+        field(8, "stringValueStrindex", Kind::Enum),
     ],
 };
 
@@ -34,6 +36,7 @@ static KEY_VALUE: Message = Message {
     fields: &[
         field(1, "key", Kind::String),
         field(2, "value", Kind::Message(&ANY_VALUE)),
+        field(3, "keyStrindex", Kind::Enum),
     ],
 };
 
@@ -47,7 +50,7 @@ static ENTITY_REF: Message = Message {
     ],
 };
 
-pub(crate) static RESOURCE: Message = Message {
+static RESOURCE: Message = Message {
     name: "Resource",
     fields: &[
         list(1, "attributes", Kind::Message(&KEY_VALUE)),
@@ -71,7 +74,7 @@ pub(crate) static METRICS_REQUEST: Message = Message {
     fields: &[list(1, "resourceMetrics", Kind::Message(&RESOURCE_METRICS))],
 };
 
-static RESOURCE_METRICS: Message = Message {
+pub(crate) static RESOURCE_METRICS: Message = Message {
     name: "ResourceMetrics",
     fields: &[
         field(1, "resource", Kind::Message(&RESOURCE)),
@@ -239,7 +242,7 @@ pub(crate) static LOGS_REQUEST: Message = Message {
     fields: &[list(1, "resourceLogs", Kind::Message(&RESOURCE_LOGS))],
 };
 
-static RESOURCE_LOGS: Message = Message {
+pub(crate) static RESOURCE_LOGS: Message = Message {
     name: "ResourceLogs",
     fields: &[
         field(1, "resource", Kind::Message(&RESOURCE)),
@@ -279,7 +282,7 @@ pub(crate) static TRACES_REQUEST: Message = Message {
     fields: &[list(1, "resourceSpans", Kind::Message(&RESOURCE_SPANS))],
 };
 
-static RESOURCE_SPANS: Message = Message {
+pub(crate) static RESOURCE_SPANS: Message = Message {
     name: "ResourceSpans",
     fields: &[
         field(1, "resource", Kind::Message(&RESOURCE)),
