@@ -5,9 +5,9 @@ use xtask::run::{cargo, root, run, step};
 
 use crate::{build, setup, test::names_in};
 
-/// Runs benches by name; all of them without names.
-pub(crate) fn bench(names: &[String]) -> Result<()> {
-    let known = names_in(&root().join("benches/benches"))?;
+/// Runs benches by name; all of them without names. `arguments` go to each of them.
+pub(crate) fn bench(names: &[String], arguments: &[String]) -> Result<()> {
+    let known = names_in(&root().join("benches/src/bin"))?;
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         bail!("no bench {name:?}; there are: {}", known.join(", "));
     }
@@ -17,7 +17,16 @@ pub(crate) fn bench(names: &[String]) -> Result<()> {
     for name in if names.is_empty() { &known } else { names } {
         step(&format!("bench {name}"));
         run(cargo()
-            .args(["bench", "--package", "guidon-benches", "--bench", name])
+            .args([
+                "run",
+                "--release",
+                "--package",
+                "guidon-benches",
+                "--bin",
+                name,
+                "--",
+            ])
+            .args(arguments)
             .env("GUIDON_BIN", &agent))?;
     }
     Ok(())

@@ -69,8 +69,11 @@ enum Chore {
     ///
     /// Numbers go to standard output with what they were measured on.
     Bench {
-        /// Benches to run (file names under `benches/benches`, without `.rs`).
+        /// Benches to run (file names under `benches/src/bin`, without `.rs`).
         names: Vec<String>,
+        /// What follows `--` goes to the bench; try `cargo xtask bench forward -- --help`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
     },
     /// Check what compilers do not: room order, file lengths, wording, format, lints, docs.
     Tidy,
@@ -111,7 +114,7 @@ fn run(chore: Chore) -> Result<bool> {
         Chore::Up { once } => up::up(once)?,
         Chore::UpAsRoot { agent, once } => up::show(&agent, once)?,
         Chore::Test { suites } => return test::test(&suites),
-        Chore::Bench { names } => bench::bench(&names)?,
+        Chore::Bench { names, arguments } => bench::bench(&names, &arguments)?,
         Chore::Tidy => tidy::tidy()?,
         Chore::Ebpf => {
             setup::setup(setup::For::Build)?;

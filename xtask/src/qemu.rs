@@ -95,7 +95,7 @@ pub fn run_in_vm(
     let started = Instant::now();
     let mut machine = Running::start(&qemu, &arguments, &log)?;
     let ended = machine.wait(timeout)?;
-    let console = String::from_utf8_lossy(&std::fs::read(&log)?).replace('\r', "");
+    let console = console_text(&std::fs::read(&log)?);
     if ended.is_none() {
         machine.kill()?;
         bail!("the virtual machine did not end within {timeout:?}; it said:\n{console}");
@@ -108,6 +108,25 @@ pub fn run_in_vm(
         started.elapsed().as_secs_f64()
     ));
     Ok(console)
+}
+
+/// What the machine printed, without its firmware's play with the terminal.
+fn console_text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes).replace('\r', "");
+    let kernel = text
+        .split_once("Booting from ROM...\n")
+        .map(|(_, kernel)| kernel);
+    let mut clean = String::new();
+    for (number, part) in kernel.unwrap_or(&text).split('\x1b').enumerate() {
+        // A control sequence ends with its first letter.
+        let skipped = if number == 0 {
+            0
+        } else {
+            part.find(char::is_alphabetic).map_or(0, |at| at + 1)
+        };
+        clean.push_str(&part[skipped..]);
+    }
+    clean
 }
 
 fn write_root(root: &Path, programs: &[PathBuf], script: &str) -> Result<()> {
@@ -203,4 +222,16 @@ fn only_file(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
         }
     }
     bail!("nothing fitting in {}", folder.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::console_text;
+
+    #[test]
+    fn the_firmwares_control_sequences_do_not_reach_the_terminal() {
+        let console =
+            b"\x1bc\x1b[?7l\x1b[2JSeaBIOS\r\nBooting from ROM...\n\x1b[0m\x1b[2J6.1\r\ndone\n";
+        assert_eq!(console_text(console), "6.1\ndone\n");
+    }
 }
