@@ -1,1 +1,3 @@
 //! Listeners for other people's data: remote write, OTLP. Knows nothing of what happens after the inlet.
+
+pub mod jaeger;
