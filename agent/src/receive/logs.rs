@@ -7,4 +7,11 @@
 pub mod followed;
 pub mod json_file;
 pub mod lines;
+pub mod positions;
 pub mod records;
+pub mod tailer;
+pub mod targets;
+mod watch;
+
+pub use tailer::{LogTailer, Options, Statistics};
+pub use targets::{FileTarget, InvalidTarget};

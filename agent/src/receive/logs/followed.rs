@@ -127,8 +127,8 @@ impl Followed {
             .map_or(0, |length| length.saturating_sub(self.offset))
     }
 
-    /// Reads on into `buffer` without moving; [`Self::advance`] moves. At the end of a file that
-    /// was rotated away `finished` tells that what is left without a newline is final.
+    /// Reads on into `buffer` without moving; [`Self::advance`] moves. Goes over to the next file
+    /// at the end of one that was rotated away.
     pub fn look(&mut self, buffer: &mut [u8]) -> io::Result<Look> {
         let Some((file, identity)) = &self.current else {
             let path = self.path.clone();
@@ -176,6 +176,17 @@ impl Followed {
     /// Bytes up to here are done.
     pub fn advance(&mut self, bytes: usize) {
         self.offset += bytes as u64;
+    }
+
+    /// Reads again from here on.
+    pub fn back_to(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    /// Whether the file goes by another name by now, or by none.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        self.identity() != identity_of(&self.path)
     }
 
     fn length(&self) -> io::Result<u64> {

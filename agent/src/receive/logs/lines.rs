@@ -103,6 +103,11 @@ impl Progress {
         }
     }
 
+    /// The file is done, the next one begins.
+    pub fn restart(&mut self, file: Identity) {
+        *self = Self::start_of(file, 0);
+    }
+
     /// Whether the beginning of a line waits for its end.
     #[must_use]
     pub fn is_pending(&self) -> bool {
@@ -145,13 +150,14 @@ impl Progress {
         done
     }
 
-    /// The file will not grow: what waits for its end is complete. `rest` is text without a
-    /// newline at `offset`.
+    /// Nothing more comes of this file: what waits for its end leaves as it is, as a piece where
+    /// the line goes on in the next file (`goes_on`). `rest` is text without a newline at `offset`.
     pub fn finish(
         &mut self,
         format: Format,
         rest: &[u8],
         offset: u64,
+        goes_on: bool,
         observed_ns: u64,
         into: &mut Records,
     ) {
@@ -355,6 +361,7 @@ mod tests {
                 format,
                 &file.as_bytes()[done..],
                 done as u64,
+                false,
                 1,
                 &mut records,
             );
@@ -407,7 +414,7 @@ mod tests {
             let mut whole = Records::default();
             let mut progress = Progress::start_of(FILE, 0);
             progress.read(Format::JsonFile, bytes, 0, false, 1, &mut whole);
-            progress.finish(Format::JsonFile, &[], bytes.len() as u64, 1, &mut whole);
+            progress.finish(Format::JsonFile, &[], bytes.len() as u64, false, 1, &mut whole);
 
             let mut pieces = Records::default();
             let mut progress = Progress::start_of(FILE, 0);
@@ -421,7 +428,7 @@ mod tests {
                     progress.read(Format::JsonFile, chunk, start as u64, false, 1, &mut pieces);
                 }
             }
-            progress.finish(Format::JsonFile, &[], bytes.len() as u64, 1, &mut pieces);
+            progress.finish(Format::JsonFile, &[], bytes.len() as u64, false, 1, &mut pieces);
             let (mut whole, mut pieces) = (texts(&whole), texts(&pieces));
             // Streams may interleave otherwise after a restart; within one the order holds.
             whole.sort_by_key(|&(severity, _)| severity);

@@ -1,0 +1,465 @@
+//! The tailing thread: finds files, reads them in turns, hands batches on, moves positions.
+//!
+//! One thread for all files. Each sweep reads what is new of every file into one request, and only
+//! when the inlet took it do the files' positions move; a refused request moves nothing and is
+//! read again after a while. A directory watch on the runtime's container folder makes the thread
+//! open a log within moments of its creation, so that even a container that is removed at once
+//! leaves its lines: an open file outlives its name.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use super::followed::{Followed, Look};
+use super::lines::{Format, Progress, Records};
+use super::positions::Positions;
+use super::records::push_resource_logs;
+use super::targets::{FileTarget, Source};
+use super::watch::FolderWatch;
+use crate::config::Guid;
+use crate::directory::Directory;
+use crate::forward::{Inlet, Refused, Stage};
+use crate::signal::{Frame, GuidCounts, Kind};
+
+/// How long a sweep waits for a sign of new text.
+const IDLE_WAIT: Duration = Duration::from_millis(200);
+/// How often the directory and the patterns are asked for files.
+const DISCOVERY_INTERVAL: Duration = Duration::from_millis(500);
+/// A quiet file is looked at less and less often, down to this.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+/// A request is handed on when it has this many bytes.
+const REQUEST_BYTES: usize = 1 << 20;
+/// What is read of a file at once; also the longest plain line.
+const CHUNK: usize = 1 << 20;
+/// Most bytes of one file per sweep, so that a flood does not starve the others.
+const SWEEP_BYTES: usize = 4 * CHUNK;
+/// How long the beginning of a line may wait for its end once nothing more comes.
+const PENDING_WAIT: Duration = Duration::from_secs(5);
+/// How long an open log waits for the directory to learn whose it is.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
+
+/// What the thread needs.
+#[derive(Debug)]
+pub struct Options {
+    /// Where the runtime keeps a folder per container, e.g. `/var/lib/docker/containers`.
+    pub containers: PathBuf,
+    /// Folder for the positions.
+    pub state: PathBuf,
+    /// Guid of the node: books lines that are nobody's.
+    pub host: Guid,
+}
+
+/// Counters of the tailer.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    pub files: AtomicU64,
+    pub lines: AtomicU64,
+    pub malformed: AtomicU64,
+    pub lag_bytes: AtomicU64,
+    pub refused: AtomicU64,
+    pub errors: AtomicU64,
+}
+
+/// A running tailer; dropping it stops the thread after its current sweep.
+#[derive(Debug)]
+pub struct LogTailer {
+    targets: Arc<ArcSwap<Vec<FileTarget>>>,
+    statistics: Arc<Statistics>,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl LogTailer {
+    /// Starts the thread. `runtime` is where the inlet is awaited.
+    pub fn start(
+        options: Options,
+        directory: Arc<Directory>,
+        inlet: Inlet,
+        runtime: tokio::runtime::Handle,
+    ) -> std::io::Result<Self> {
+        std::fs::create_dir_all(&options.state)?;
+        let positions = Positions::load(options.state.join("positions.json"))?;
+        let targets = Arc::new(ArcSwap::from_pointee(Vec::new()));
+        let statistics = Arc::new(Statistics::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut thread = Thread {
+            watch: FolderWatch::new(&options.containers),
+            first_run: positions.is_first_run(),
+            started: Instant::now(),
+            discovered: None,
+            tails: HashMap::new(),
+            positions,
+            request: Vec::new(),
+            counts: Vec::new(),
+            records: Records::default(),
+            chunk: vec![0; CHUNK],
+            targets: Arc::clone(&targets),
+            statistics: Arc::clone(&statistics),
+            options,
+            directory,
+            inlet,
+            runtime,
+        };
+        let stopped = Arc::clone(&stop);
+        let handle = std::thread::Builder::new()
+            .name("logs".to_owned())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    thread.sweep();
+                }
+            })?;
+        Ok(Self {
+            targets,
+            statistics,
+            stop,
+            thread: Some(handle),
+        })
+    }
+
+    /// Replaces the extra file targets.
+    pub fn set_targets(&self, targets: Vec<FileTarget>) {
+        self.targets.store(Arc::new(targets));
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+}
+
+impl Drop for LogTailer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the log thread panicked");
+        }
+    }
+}
+
+/// A file being tailed.
+#[derive(Debug)]
+struct Tail {
+    /// Absent until the directory knows whose file it is.
+    source: Option<Arc<Source>>,
+    followed: Followed,
+    /// As far as the inlet took it; what was read beyond is in `reading`.
+    taken: Progress,
+    reading: Progress,
+    opened: Instant,
+    last_text: Instant,
+    next_look: Instant,
+    is_gone: bool,
+}
+
+impl Tail {
+    fn has_untaken(&self) -> bool {
+        self.reading != self.taken
+    }
+}
+
+struct Thread {
+    options: Options,
+    directory: Arc<Directory>,
+    inlet: Inlet,
+    runtime: tokio::runtime::Handle,
+    targets: Arc<ArcSwap<Vec<FileTarget>>>,
+    statistics: Arc<Statistics>,
+    watch: FolderWatch,
+    positions: Positions,
+    first_run: bool,
+    started: Instant,
+    discovered: Option<Instant>,
+    tails: HashMap<PathBuf, Tail>,
+    request: Vec<u8>,
+    counts: GuidCounts,
+    records: Records,
+    chunk: Vec<u8>,
+}
+
+impl Thread {
+    fn sweep(&mut self) {
+        self.discover();
+        let paths: Vec<PathBuf> = self.tails.keys().cloned().collect();
+        let mut is_idle = true;
+        for path in &paths {
+            is_idle &= !self.read(path);
+            if self.request.len() >= REQUEST_BYTES && !self.hand_on() {
+                break;
+            }
+        }
+        let was_taken = self.hand_on();
+        if let Err(error) = self.positions.save() {
+            self.statistics.errors.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(%error, "log positions cannot be saved, a crash would repeat lines");
+        }
+        self.drop_gone();
+        let lag = self.tails.values().map(|tail| tail.followed.lag()).sum();
+        self.statistics.lag_bytes.store(lag, Ordering::Relaxed);
+        self.statistics
+            .files
+            .store(self.tails.len() as u64, Ordering::Relaxed);
+        if is_idle || !was_taken {
+            self.watch.wait(IDLE_WAIT);
+        }
+    }
+
+    /// Opens what is new, and learns whose the open files are.
+    fn discover(&mut self) {
+        for path in self.watch.new_logs() {
+            self.open(path, None);
+        }
+        if self
+            .discovered
+            .is_some_and(|at| at.elapsed() < DISCOVERY_INTERVAL)
+        {
+            return;
+        }
+        self.discovered = Some(Instant::now());
+        let snapshot = Arc::clone(&self.directory.load());
+        // What was there before the agent ever looked is old news of other people's containers.
+        let is_backlog = self.first_run && self.started.elapsed() < UNKNOWN_WAIT;
+        for container in snapshot.containers() {
+            if let Some(source) = Source::of_container(container, !is_backlog) {
+                self.open(source.path.clone(), Some(source));
+            }
+        }
+        let targets = self.targets.load_full();
+        for source in targets.iter().flat_map(Source::of_target) {
+            self.open(source.path.clone(), Some(source));
+        }
+    }
+
+    fn open(&mut self, path: PathBuf, source: Option<Source>) {
+        if let Some(tail) = self.tails.get_mut(&path) {
+            if source.is_some() && tail.source.as_deref() != source.as_ref() {
+                tail.source = source.map(Arc::new);
+            }
+            return;
+        }
+        if source.is_some() && !path.exists() {
+            return;
+        }
+        let position = self.positions.get(&path);
+        let from_start = source.as_ref().is_none_or(|source| source.from_start);
+        match Followed::open(path.clone(), position, from_start) {
+            Ok(followed) => {
+                let Some(file) = followed.identity() else {
+                    return;
+                };
+                let taken = match position {
+                    Some(position) if position.file == file => Progress::at(position),
+                    _ => Progress::start_of(file, followed.offset()),
+                };
+                let now = Instant::now();
+                self.tails.insert(
+                    path,
+                    Tail {
+                        source: source.map(Arc::new),
+                        followed,
+                        reading: taken.clone(),
+                        taken,
+                        opened: now,
+                        last_text: now,
+                        next_look: now,
+                        is_gone: false,
+                    },
+                );
+            }
+            Err(error) => {
+                self.statistics.errors.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(path = %path.display(), %error, "log file cannot be opened");
+            }
+        }
+    }
+
+    /// Reads what is new of one file into the request; tells whether there was anything.
+    fn read(&mut self, path: &Path) -> bool {
+        let host = self.options.host.clone();
+        let Some(tail) = self.tails.get_mut(path) else {
+            return false;
+        };
+        let Some(source) = tail.source.clone() else {
+            tail.is_gone = tail.opened.elapsed() > UNKNOWN_WAIT;
+            return false;
+        };
+        if tail.next_look > Instant::now() {
+            return false;
+        }
+        let observed_ns = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| {
+                u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+            });
+        self.records.clear();
+        let mut bytes_read = 0;
+        while bytes_read < SWEEP_BYTES {
+            // A look at the end may go over to the next file, which must not happen before the
+            // inlet took everything of this one.
+            if tail.has_untaken() && tail.followed.lag() == 0 {
+                break;
+            }
+            if tail.reading.is_pending() && tail.followed.lag() == 0 && tail.followed.is_replaced()
+            {
+                // The line's other pieces are in the next file, or nowhere.
+                let end = tail.followed.offset();
+                let into = &mut self.records;
+                tail.reading
+                    .finish(source.format, &[], end, true, observed_ns, into);
+                break;
+            }
+            match tail.followed.look(&mut self.chunk) {
+                Ok(Look::Bytes { offset, length }) => {
+                    let is_full = length == self.chunk.len();
+                    let chunk = &self.chunk[..length];
+                    let mut done = tail.reading.read(
+                        source.format,
+                        chunk,
+                        offset,
+                        is_full,
+                        observed_ns,
+                        &mut self.records,
+                    );
+                    tail.last_text = Instant::now();
+                    if done < length && !is_full && tail.is_over(&source) {
+                        let rest = offset + done as u64;
+                        tail.reading.finish(
+                            source.format,
+                            &chunk[done..],
+                            rest,
+                            false,
+                            observed_ns,
+                            &mut self.records,
+                        );
+                        done = length;
+                    }
+                    tail.followed.advance(done);
+                    bytes_read += done;
+                    if done < length {
+                        break;
+                    }
+                }
+                Ok(Look::Idle) => {
+                    let is_stale = tail.last_text.elapsed() > PENDING_WAIT;
+                    if tail.reading.is_pending() && (source.is_final || is_stale) {
+                        let end = tail.followed.offset();
+                        let into = &mut self.records;
+                        tail.reading
+                            .finish(source.format, &[], end, false, observed_ns, into);
+                    }
+                    let rest = (tail.last_text.elapsed() / 4).min(LONGEST_REST);
+                    tail.next_look = Instant::now() + rest;
+                    break;
+                }
+                Ok(Look::Rotated) => {
+                    if let Some(file) = tail.followed.identity() {
+                        tail.reading.restart(file);
+                        tail.taken = tail.reading.clone();
+                    }
+                }
+                Ok(Look::Truncated) => {
+                    if let Some(file) = tail.followed.identity() {
+                        tail.reading = Progress::start_of(file, 0);
+                        tail.taken = tail.reading.clone();
+                    }
+                }
+                Ok(Look::Gone) => {
+                    tail.is_gone = true;
+                    break;
+                }
+                Err(error) => {
+                    self.statistics.errors.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(path = %path.display(), %error, "log file cannot be read");
+                    break;
+                }
+            }
+        }
+        self.statistics
+            .malformed
+            .fetch_add(u64::from(self.records.malformed), Ordering::Relaxed);
+        if self.records.count > 0 {
+            push_resource_logs(&mut self.request, &source.resource, &self.records.encoded);
+            let guid = source.guid.clone().unwrap_or(host);
+            match self.counts.iter_mut().find(|(known, _)| *known == guid) {
+                Some((_, count)) => *count += self.records.count,
+                None => self.counts.push((guid, self.records.count)),
+            }
+        }
+        bytes_read > 0
+    }
+
+    /// Hands the request on and moves positions; a refused one moves nothing. Tells whether there
+    /// is nothing left to hand on.
+    fn hand_on(&mut self) -> bool {
+        if !self.request.is_empty() {
+            let payload = Bytes::copy_from_slice(&self.request);
+            let frame = Frame {
+                kind: Kind::OtlpLogs,
+                raw_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+                payload,
+                counts: std::mem::take(&mut self.counts),
+            };
+            let records = frame.records();
+            self.request.clear();
+            if let Err(error) = self
+                .runtime
+                .block_on(self.inlet.accept(frame, Stage::Collected))
+            {
+                self.refused(&error);
+                return false;
+            }
+            self.statistics.lines.fetch_add(records, Ordering::Relaxed);
+        }
+        for (path, tail) in &mut self.tails {
+            if tail.has_untaken() {
+                tail.taken = tail.reading.clone();
+                self.positions.set(path, tail.taken.position);
+            }
+        }
+        true
+    }
+
+    fn refused(&mut self, error: &Refused) {
+        if self.statistics.refused.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(%error, "log lines wait in their files until they are taken");
+        }
+        for tail in self.tails.values_mut() {
+            if tail.has_untaken() {
+                tail.followed.back_to(tail.taken.position.start());
+                tail.reading = Progress::at(tail.taken.position);
+                tail.taken = tail.reading.clone();
+                tail.is_gone = false;
+            }
+        }
+    }
+
+    fn drop_gone(&mut self) {
+        let positions = &mut self.positions;
+        self.tails.retain(|path, tail| {
+            let keep = !tail.is_gone || tail.has_untaken();
+            if !keep && tail.source.is_some() {
+                positions.forget(path);
+            }
+            keep
+        });
+    }
+}
+
+impl Tail {
+    /// Whether nobody writes the current file any more, so that a last line without a newline is
+    /// complete.
+    fn is_over(&self, source: &Source) -> bool {
+        match source.format {
+            // The daemon ends each entry with a newline; only a torn one lacks it.
+            Format::JsonFile => source.is_final && self.last_text.elapsed() > PENDING_WAIT,
+            Format::Plain => self.last_text.elapsed() > PENDING_WAIT,
+        }
+    }
+}
