@@ -66,7 +66,8 @@ fn an_inspection_becomes_a_record() {
         ("web", "web:1")
     );
     assert_eq!((container.pid, container.started_at), (42, 1_709_251_201.5));
-    let addresses: [std::net::IpAddr; 3] = ["172.17.0.2", "172.18.0.2", "fd00::2"].map(|text| text.parse().unwrap());
+    let addresses: [std::net::IpAddr; 3] =
+        ["172.17.0.2", "172.18.0.2", "fd00::2"].map(|text| text.parse().unwrap());
     assert_eq!(container.addresses, addresses);
     assert_eq!(container.log.driver, "json-file");
     let path = "/var/lib/docker/containers/abc/abc-json.log";

@@ -178,7 +178,7 @@ impl Progress {
                     pending.time_ns,
                     observed_ns,
                     &pending.text,
-                    false,
+                    goes_on,
                 );
             }
         }
@@ -368,6 +368,23 @@ mod tests {
             assert_eq!(texts(&records).last().unwrap().1, "b", "{format:?}");
             assert_eq!(progress.position.start(), file.len() as u64);
         }
+    }
+
+    #[test]
+    fn a_line_that_goes_on_in_the_next_file_leaves_as_a_piece() {
+        let file = entry("first piece ", "stdout");
+        let mut progress = Progress::start_of(FILE, 0);
+        let mut records = Records::default();
+        let done = progress.read(Format::JsonFile, file.as_bytes(), 0, false, 1, &mut records);
+        let end = done as u64;
+        progress.finish(Format::JsonFile, &[], end, true, 1, &mut records);
+        let scope = ScopeLogs::decode(records.encoded.as_slice()).unwrap();
+        assert_eq!(
+            scope.log_records[0].attributes.len(),
+            2,
+            "its stream, and that it was cut"
+        );
+        assert_eq!(progress.position.start(), end);
     }
 
     #[test]

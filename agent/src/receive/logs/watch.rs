@@ -14,7 +14,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 /// A watch on a folder of container folders.
 #[derive(Debug)]
-pub struct FolderWatch {
+pub(super) struct FolderWatch {
     root: PathBuf,
     inotify: Option<OwnedFd>,
     root_watch: Option<i32>,
@@ -25,7 +25,7 @@ pub struct FolderWatch {
 impl FolderWatch {
     /// Watches `root`, which may not exist yet.
     #[must_use]
-    pub fn new(root: &Path) -> Self {
+    pub(super) fn new(root: &Path) -> Self {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .map_err(|error| tracing::warn!(%error, "no inotify, new logs are found by polling"))
             .ok();
@@ -41,7 +41,7 @@ impl FolderWatch {
     }
 
     /// Logs that were made since the last call.
-    pub fn new_logs(&mut self) -> Vec<PathBuf> {
+    pub(super) fn new_logs(&mut self) -> Vec<PathBuf> {
         if self.root_watch.is_none() {
             self.watch_root();
         }
@@ -50,7 +50,7 @@ impl FolderWatch {
     }
 
     /// Sleeps until something happens in the watched folders, or for `timeout`.
-    pub fn wait(&self, timeout: Duration) {
+    pub(super) fn wait(&self, timeout: Duration) {
         let Some(inotify) = &self.inotify else {
             std::thread::sleep(timeout);
             return;
