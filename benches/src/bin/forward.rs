@@ -132,7 +132,7 @@ fn chosen(options: &Bench) -> Result<Vec<Box<dyn Forwarder>>> {
 
 fn tell(round: usize, run: &Measured) {
     eprintln!(
-        "{:>2} {:<7} {:<17} {:>10.0}/s  cpu {} s/M  p99 {:.2} ms  fixed p99 {} ms  drain {:.1} s  lost {}",
+        "{:>2} {:<7} {:<17} {:>10.0}/s  cpu {} s/M  p99 {:.2} ms  fixed p99 {} ms  drain {:.1} s  lost {}  others {:.2} cores",
         round + 1,
         run.workload,
         run.forwarder,
@@ -148,5 +148,6 @@ fn tell(round: usize, run: &Measured) {
         )),
         run.drain_seconds,
         run.lost,
+        run.others_cores,
     );
 }

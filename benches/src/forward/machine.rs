@@ -45,3 +45,21 @@ pub(crate) fn describe() -> Vec<(&'static str, String)> {
         ),
     ]
 }
+
+/// CPU seconds that all processes and interrupts have used since boot, over all cores.
+pub(crate) fn busy_seconds() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let ticks: Vec<f64> = stat
+        .lines()
+        .next()?
+        .split_ascii_whitespace()
+        .skip(1)
+        .map_while(|field| field.parse().ok())
+        .collect();
+    // user nice system idle iowait irq softirq steal; guest time is part of user.
+    let busy: f64 = [0, 1, 2, 5, 6]
+        .iter()
+        .filter_map(|&field| ticks.get(field))
+        .sum();
+    Some(busy / rustix::param::clock_ticks_per_second() as f64)
+}

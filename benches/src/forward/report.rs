@@ -32,6 +32,7 @@ pub(crate) struct Summary {
     pub(crate) fixed_p99_ms: Option<f64>,
     pub(crate) generator_cpu_per_million: f64,
     pub(crate) sink_cpu_per_million: f64,
+    pub(crate) others_cores: f64,
     pub(crate) drain_seconds: f64,
     pub(crate) out_bytes_per_record: f64,
     pub(crate) records: u64,
@@ -70,6 +71,7 @@ impl Summary {
             fixed_p99_ms: all(&|run| Some(run.fixed?.outcome.p99_ms)),
             generator_cpu_per_million: each(&|run| run.generator_cpu_per_million),
             sink_cpu_per_million: each(&|run| run.sink_cpu_per_million),
+            others_cores: each(&|run| run.others_cores),
             drain_seconds: each(&|run| run.drain_seconds),
             out_bytes_per_record: each(&|run| {
                 run.sink.wire_bytes as f64 / run.sink.records.max(1) as f64
@@ -226,14 +228,15 @@ fn table(text: &mut String, workload: Workload, rows: &[Summary], options: &Benc
         text,
         "\nBooks and surroundings (sums over the runs; medians for CPU, drain, bytes):\n\n\
          | forwarder | at the sink | lost | reordered | duplicates | without guid | failed requests \
-         | drain s | bytes out per record | generator CPU s/M | sink CPU s/M |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|"
+         | drain s | bytes out per record | generator CPU s/M | sink CPU s/M \
+         | others' cores |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|"
     )?;
     for row in rows {
         let reordered = 100.0 * row.reordered as f64 / row.records.max(1) as f64;
         writeln!(
             text,
-            "| {} | {} | {} | {reordered:.2} % | {} | {} | {} | {:.2} | {:.1} | {:.3} | {:.3} |",
+            "| {} | {} | {} | {reordered:.2} % | {} | {} | {} | {:.2} | {:.1} | {:.3} | {:.3} | {:.2} |",
             row.forwarder,
             row.records,
             row.lost,
@@ -244,6 +247,7 @@ fn table(text: &mut String, workload: Workload, rows: &[Summary], options: &Benc
             row.out_bytes_per_record,
             row.generator_cpu_per_million,
             row.sink_cpu_per_million,
+            row.others_cores,
         )?;
     }
     writeln!(text)?;

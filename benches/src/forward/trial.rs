@@ -22,6 +22,7 @@ use super::child::Child;
 use super::forwarders::{Forwarder, Site};
 use super::generator::{Load, Note, Order, Outcome};
 use super::interrupt;
+use super::machine::busy_seconds;
 use super::sink::{self, Counts};
 use super::workload::Workload;
 
@@ -66,6 +67,9 @@ pub struct Measured {
     pub generator_cpu_per_million: f64,
     /// CPU seconds of the sink per million records.
     pub sink_cpu_per_million: f64,
+    /// Cores that processes outside the bench kept busy in the saturating part: the more, the less
+    /// the rates mean.
+    pub others_cores: f64,
     /// Seconds from the generator's last answer to the last record at the sink.
     pub drain_seconds: f64,
     /// Records acknowledged, both parts.
@@ -170,6 +174,7 @@ pub fn run(plan: &Plan, forwarder: &dyn Forwarder) -> Result<Measured> {
         fixed,
         generator_cpu_per_million: part.generator_cpu_per_million,
         sink_cpu_per_million: part.sink_cpu_per_million,
+        others_cores: part.others_cores,
         drain_seconds: part.drain_seconds,
         acknowledged,
         lost: acknowledged.saturating_sub(counts.records - counts.duplicates),
@@ -197,6 +202,7 @@ struct Part {
     forwarder_cpu_per_million: Option<f64>,
     generator_cpu_per_million: f64,
     sink_cpu_per_million: f64,
+    others_cores: f64,
     drain_seconds: f64,
     still_draining: bool,
 }
@@ -310,6 +316,7 @@ impl Bench {
         rate: Option<f64>,
         acknowledged: &mut u64,
     ) -> Result<Part> {
+        let start = Instant::now();
         let before = self.cpu()?;
         let records_before = sink::counts(self.sink_address)?.records;
         let order = Order {
@@ -336,6 +343,7 @@ impl Bench {
         *acknowledged += outcome.acknowledged;
         let (drain_seconds, still_draining) = self.drain(plan.drain, *acknowledged)?;
         let after = self.cpu()?;
+        let elapsed = start.elapsed().as_secs_f64();
         let millions = (sink::counts(self.sink_address)?.records - records_before) as f64 / 1e6;
         if millions == 0.0 {
             bail!(
@@ -352,6 +360,9 @@ impl Bench {
                 .then(|| (after.forwarder - before.forwarder) / millions),
             generator_cpu_per_million: (after.generator - before.generator) / millions,
             sink_cpu_per_million: (after.sink - before.sink) / millions,
+            others_cores: ((after.everybody - before.everybody) - after.ours_since(&before))
+                .max(0.0)
+                / elapsed,
             drain_seconds,
             still_draining,
         })
@@ -385,6 +396,7 @@ impl Bench {
                 .map_or(Ok(0.0), Child::cpu_seconds)?,
             generator: self.generator.cpu_seconds()?,
             sink: self.sink.cpu_seconds()?,
+            everybody: busy_seconds().context("/proc/stat")?,
         })
     }
 }
@@ -393,6 +405,14 @@ struct Cpu {
     forwarder: f64,
     generator: f64,
     sink: f64,
+    everybody: f64,
+}
+
+impl Cpu {
+    fn ours_since(&self, before: &Self) -> f64 {
+        (self.forwarder + self.generator + self.sink)
+            - (before.forwarder + before.generator + before.sink)
+    }
 }
 
 /// The plan for a workload: OTLP has no fixed-rate part.

@@ -11,6 +11,9 @@ use super::sink::Counts;
 use super::workload::Workload;
 use super::{GUID, GUID_LABEL, SERIES_LABEL};
 
+/// Field 1 of a series, length-delimited.
+const LABEL_TAG: u8 = 1 << 3 | 2;
+
 /// What the sink counts, and the last timestamp of every series.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -97,30 +100,27 @@ impl Tally {
     }
 
     fn series(&self, series: &[u8], counts: &mut Counts) -> Result<()> {
-        let mut reader = Reader(series);
-        let mut number = None;
-        let mut tagged = false;
+        let mut labels = Labels::default();
+        // Labels come first and are short: they need no general reader, which would cost more than
+        // all the rest of the sink.
+        let mut rest = series;
+        while let [LABEL_TAG, length @ 0..0x80, after @ ..] = rest {
+            let (bytes, next) = after
+                .split_at_checked(usize::from(*length))
+                .context("label is cut")?;
+            labels.read(bytes)?;
+            rest = next;
+        }
+        let mut reader = Reader(rest);
         let mut samples = 0;
         let mut histograms = 0;
         while let Some((field, value)) = reader.next()? {
             let Value::Bytes(bytes) = value else { continue };
             match field {
-                1 => match bytes.get(1).copied().map(usize::from) {
-                    Some(length) if length == GUID_LABEL.len() => {
-                        if let Some(value) = label_value(bytes, GUID_LABEL)? {
-                            tagged = value == GUID.as_bytes();
-                        }
-                    }
-                    Some(length) if length == SERIES_LABEL.len() => {
-                        if let Some(value) = label_value(bytes, SERIES_LABEL)? {
-                            number = std::str::from_utf8(value)?.parse::<usize>().ok();
-                        }
-                    }
-                    _ => {}
-                },
+                1 => labels.read(bytes)?,
                 2 => {
                     samples += 1;
-                    let last = number.and_then(|number| self.last.get(number));
+                    let last = labels.number.and_then(|number| self.last.get(number));
                     let Some(last) = last else { continue };
                     let time = sample_time(bytes)?;
                     let before = last.fetch_max(time, Relaxed);
@@ -132,12 +132,38 @@ impl Tally {
                 _ => {}
             }
         }
-        if number.is_some_and(|number| number < self.last.len()) {
+        if labels.number.is_some_and(|number| number < self.last.len()) {
             counts.records += samples;
             counts.histograms += histograms;
-            counts.untagged += u64::from(!tagged);
+            counts.untagged += u64::from(!labels.tagged);
         } else {
             counts.foreign += samples;
+        }
+        Ok(())
+    }
+}
+
+/// What the sink wants of a series' labels.
+#[derive(Default)]
+struct Labels {
+    number: Option<usize>,
+    tagged: bool,
+}
+
+impl Labels {
+    fn read(&mut self, label: &[u8]) -> Result<()> {
+        match label.get(1).copied().map(usize::from) {
+            Some(length) if length == GUID_LABEL.len() => {
+                if let Some(value) = label_value(label, GUID_LABEL)? {
+                    self.tagged = value == GUID.as_bytes();
+                }
+            }
+            Some(length) if length == SERIES_LABEL.len() => {
+                if let Some(value) = label_value(label, SERIES_LABEL)? {
+                    self.number = std::str::from_utf8(value)?.parse().ok();
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
