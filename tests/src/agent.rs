@@ -48,16 +48,22 @@ impl Agent {
     /// `sections` whole sections; `data_dir` and `[api] listen` are added here.
     #[must_use]
     pub fn start_with(top: &str, sections: &str) -> Self {
+        Self::start_on(&format!("127.0.0.1:{}", free_port()), top, sections)
+    }
+
+    /// Like [`Agent::start_with`] with its API on a given address; `sections` may begin with more
+    /// keys of the section `[api]`.
+    #[must_use]
+    pub fn start_on(listen: &str, top: &str, sections: &str) -> Self {
         let folder = tempfile::tempdir().expect("make a folder for the agent");
-        let api = format!("127.0.0.1:{}", free_port());
         let config = format!(
-            "{top}\ndata_dir = {:?}\n\n[api]\nlisten = {api:?}\n\n{sections}\n",
+            "{top}\ndata_dir = {:?}\n\n[api]\nlisten = {listen:?}\n{sections}\n",
             folder.path().join("data")
         );
         std::fs::write(folder.path().join("guidon.toml"), config).expect("write the config");
         let mut agent = Self {
             folder,
-            api,
+            api: listen.replace("0.0.0.0", "127.0.0.1"),
             process: None,
         };
         agent.start();

@@ -8,18 +8,18 @@ use xtask::image::import_busybox;
 
 const IMAGE: &str = "guidon-demo";
 
-/// Serves a file to itself over loopback: burns some CPU, writes to disk, allocates, talks.
+/// Sends a file to itself over loopback: burns some CPU, writes to disk, allocates, talks.
 /// `trap`: process 1 would ignore SIGTERM otherwise and stopping it would take ten seconds.
 const SCRIPT: &str = r#"
 trap 'exit 0' TERM
-mkdir -p /tmp/www
-httpd -p 127.0.0.1:8080 -h /tmp/www
+touch /tmp/data
+nc -ll -p 8080 -e cat /tmp/data &
 while :; do
     step=0
     while [ $step -lt 20000 ]; do step=$((step + 1)); done
-    dd if=/dev/zero of=/tmp/www/data bs=64k count=64 conv=fsync 2>/dev/null
+    dd if=/dev/zero of=/tmp/data bs=64k count=64 conv=fsync 2>/dev/null
     block=$(head -c 4000000 /dev/zero | tr '\0' x)
-    wget -q -O /dev/null http://127.0.0.1:8080/data
+    nc 127.0.0.1 8080 </dev/null >/dev/null
     sleep 0.2
 done
 "#;
