@@ -34,6 +34,7 @@ pub use network::{InvalidNetwork, Network};
 pub use problem::{ConfigError, Origin, Problem};
 pub use secret::{Secret, TokenError};
 pub use types::*;
+pub(crate) use units::{bytes as parse_bytes, duration as parse_duration, show_bytes};
 
 /// Where the file is looked for when nobody names one.
 pub const DEFAULT_PATH: &str = "/etc/guidon/guidon.toml";

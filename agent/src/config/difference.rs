@@ -68,6 +68,8 @@ impl Config {
             Restart spool.durability;
             Live spool.fsync_interval;
             Restart docker.socket;
+            Restart docker.credentials_file;
+            Restart docker.allow;
             Restart cluster;
             Restart kubernetes;
             Live stack.prometheus;

@@ -112,6 +112,27 @@ fn spool(section: &mut Section<'_>, spool: &mut Spool) {
 
 fn docker(section: &mut Section<'_>, docker: &mut Docker) {
     section.set("socket", &mut docker.socket, path);
+    let credentials = &mut docker.credentials_file;
+    section.set("credentials_file", credentials, some(path));
+    section.section("allow", |section| {
+        let allow = &mut docker.allow;
+        section.set("privileged", &mut allow.privileged, boolean);
+        section.set("host_mounts", &mut allow.host_mounts, list(path));
+        let namespace = word(&[
+            ("network", "network"),
+            ("pid", "pid"),
+            ("ipc", "ipc"),
+            ("cgroup", "cgroup"),
+            ("user", "user"),
+        ]);
+        let mut namespaces = Vec::new();
+        section.set("host_namespaces", &mut namespaces, list(namespace));
+        allow.host_namespaces = namespaces.into_iter().map(str::to_owned).collect();
+        section.set("capabilities", &mut allow.capabilities, list(text));
+        section.set("devices", &mut allow.devices, list(path));
+        section.set("secret_files", &mut allow.secret_files, list(path));
+        section.set("images", &mut allow.images, list(text));
+    });
 }
 
 fn cluster(section: &mut Section<'_>) -> Cluster {

@@ -188,11 +188,16 @@ impl Default for Spool {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Docker {
     pub socket: PathBuf,
+    /// Registry credentials for pulling, in the form of Docker's own `config.json` (`auths`).
+    pub credentials_file: Option<PathBuf>,
+    pub allow: Allow,
 }
 impl Default for Docker {
     fn default() -> Self {
         Self {
             socket: PathBuf::from("/var/run/docker.sock"),
+            credentials_file: None,
+            allow: Allow::default(),
         }
     }
 }

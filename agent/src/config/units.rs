@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `10s`, `500ms`, `1m30s`, `2h`, `1d`: whole numbers with a unit, largest unit first or not.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total = Duration::ZERO;
     if rest.is_empty() {
@@ -31,7 +31,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 
 /// `2GiB`, `512 MiB`, `1.5GB` is not one: a whole number and a unit (powers of 1024 with `i`,
 /// powers of 1000 without).
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub(crate) fn bytes(text: &str) -> Option<u64> {
     let (number, unit) = leading_number(text.trim())?;
     let factor: u64 = match unit.trim_start() {
         "B" => 1,

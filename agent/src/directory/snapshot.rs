@@ -82,13 +82,13 @@ impl Snapshot {
             .is_some_and(|record| record.gone.is_some())
     }
 
-    /// Ids and paths of the live cgroups that belong to a container, in no particular order. Walks
-    /// all cgroups: for a person's question, not for a round of collection.
-    pub fn cgroups_of(&self, container: &str) -> impl Iterator<Item = (CgroupId, &Arc<str>)> {
+    /// Every live cgroup that belongs to a container: its id, its path, and the container's id; in
+    /// no particular order.
+    pub fn cgroups(&self) -> impl Iterator<Item = (CgroupId, &str, &str)> {
         self.cgroups
             .iter()
-            .filter(move |(_, cgroup)| cgroup.gone.is_none() && *cgroup.container == *container)
-            .map(|(&id, cgroup)| (id, &cgroup.path))
+            .filter(|(_, cgroup)| cgroup.gone.is_none())
+            .map(|(&id, cgroup)| (id, &*cgroup.path, &*cgroup.container))
     }
 
     fn ids_of(&self, guid: &str) -> impl Iterator<Item = &Arc<str>> {

@@ -15,6 +15,25 @@ pub struct Jaeger {
     pub http: Option<SocketAddr>,
 }
 
+/// `[docker.allow]`: what apps may ask for beyond a container of their own. Default: nothing, but
+/// any image. Each grant is as good as root on the node; grant what is needed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Allow {
+    pub privileged: bool,
+    /// Folders and files of the host that apps may mount, with what is below them.
+    pub host_mounts: Vec<PathBuf>,
+    /// Of `network`, `pid`, `ipc`, `cgroup` and `user`.
+    pub host_namespaces: Vec<String>,
+    /// Capabilities apps may add, e.g. `NET_ADMIN`.
+    pub capabilities: Vec<String>,
+    /// Device files of the host that apps may use, with what is below them.
+    pub devices: Vec<PathBuf>,
+    /// Folders and files of the host whose content apps may get as secrets.
+    pub secret_files: Vec<PathBuf>,
+    /// Images apps may run, by name or by beginning and `*`. Empty: any.
+    pub images: Vec<String>,
+}
+
 /// What a node is in its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Role {

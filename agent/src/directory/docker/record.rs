@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings,
@@ -22,6 +22,15 @@ pub const LABEL_OWNER: &str = "io.guidon.owner";
 pub struct Owner(pub String);
 
 impl Owner {
+    /// The owner that keeps its state in this folder, which should exist.
+    #[must_use]
+    pub fn of_data_dir(folder: &Path) -> Self {
+        let folder = folder
+            .canonicalize()
+            .or_else(|_| std::path::absolute(folder));
+        Self(folder.unwrap_or_default().to_string_lossy().into_owned())
+    }
+
     /// The guid that the labels give a container, if they are this agent's.
     #[must_use]
     pub fn guid(&self, labels: &HashMap<String, String>) -> Option<Guid> {

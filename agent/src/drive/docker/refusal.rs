@@ -1,0 +1,114 @@
+//! Docker's errors in the driver's words.
+
+use bollard::errors::Error;
+
+use crate::directory::docker::reason;
+use crate::drive::DriveError;
+
+/// What was asked of the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    Ask,
+    Create,
+    Connect,
+    Start,
+    Stop,
+    Rename,
+    Remove,
+}
+
+impl Act {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask => "show",
+            // A network that cannot be connected is a container that cannot be made.
+            Self::Create | Self::Connect => "create",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Rename => "rename",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// What Docker's words say about the description. The daemon has no codes for these.
+const HINTS: [(&str, &str); 13] = [
+    ("executable file not found", "command"),
+    ("exec format error", "command"),
+    ("no command specified", "command"),
+    ("exec:", "command"),
+    ("unable to find user", "user"),
+    ("no matching entries in passwd", "user"),
+    ("port is already allocated", "ports"),
+    ("address already in use", "ports"),
+    ("cannot assign requested address", "ports"),
+    ("network ", "networks"),
+    ("bind source path", "mounts"),
+    ("log opt", "log.options"),
+    ("logger:", "log.driver"),
+];
+
+pub(super) fn refused(act: Act, error: &Error) -> DriveError {
+    let reason = reason(error);
+    if !matches!(error, Error::DockerResponseServerError { .. }) {
+        return DriveError::Unavailable { reason };
+    }
+    let words = reason.to_ascii_lowercase();
+    let hint = HINTS.iter().find(|(hint, _)| words.contains(hint));
+    DriveError::Refused {
+        action: act.as_str(),
+        field: match act {
+            Act::Connect => Some("networks"),
+            Act::Create | Act::Start => hint.map(|(_, field)| *field),
+            _ => None,
+        },
+        reason,
+    }
+}
+
+pub(super) fn is_status(error: &Error, status: u16) -> bool {
+    matches!(error, Error::DockerResponseServerError { status_code, .. } if *status_code == status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_field_at_fault_is_read_from_dockers_words() {
+        for (message, field) in [
+            (
+                "OCI runtime create failed: exec: \"nope\": executable file not found in $PATH",
+                Some("command"),
+            ),
+            (
+                "driver failed programming external connectivity on endpoint a: Bind for \
+                 0.0.0.0:80 failed: port is already allocated",
+                Some("ports"),
+            ),
+            ("network shop not found", Some("networks")),
+            (
+                "unable to find user nobody2: no matching entries",
+                Some("user"),
+            ),
+            (
+                "logger: no log driver named 'x' is registered",
+                Some("log.driver"),
+            ),
+            ("something else", None),
+        ] {
+            let error = Error::DockerResponseServerError {
+                status_code: 500,
+                message: message.to_owned(),
+            };
+            assert_eq!(refused(Act::Start, &error).field(), field, "{message}");
+            assert_eq!(refused(Act::Stop, &error).field(), None, "{message}");
+        }
+    }
+
+    #[test]
+    fn no_answer_is_docker_away_and_an_answer_is_not() {
+        let away = refused(Act::Start, &Error::RequestTimeoutError);
+        assert!(matches!(away, DriveError::Unavailable { .. }));
+    }
+}
