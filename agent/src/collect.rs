@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod containers;
 mod hierarchy;
 mod netdev;
+pub mod node;
 mod scan;
 
 pub use hierarchy::Hierarchy;

@@ -5,6 +5,7 @@
 //! protocols of `/proc/net/snmp`) is listed too: a key that is not here is not exported.
 
 pub mod containers;
+pub mod node;
 
 
 
@@ -69,7 +70,7 @@ pub fn parts() -> [(&'static str, &'static str, Vec<Entry>); 3] {
         (
             "Node",
             "Every series carries `guid` (the host's) and `instance` (the host's name).",
-            Vec::new(),
+            node::entries(),
         ),
         (
             "Agent",

@@ -21,7 +21,7 @@ mod source;
 mod tests;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,22 +170,18 @@ impl ContainerCollector {
     /// cgroups that came and went while events were lost) is taken over from the kernel's own
     /// accounting.
     pub fn resync(&mut self, cgroups: Vec<Cgroup>, now_ms: i64) {
-        let mut lost: HashMap<CgroupId, Seat> = std::mem::take(&mut self.cgroups);
-        for cgroup in &cgroups {
-            match lost.remove(&cgroup.id) {
-                Some(seat) => {
-                    self.cgroups.insert(cgroup.id, seat);
-                }
-                None => {
-                    let born_ms = walk::made_ms(&self.hierarchy, &cgroup.path).unwrap_or(now_ms);
-                    self.born(cgroup, now_ms, born_ms);
-                }
-            }
-        }
-        for (id, seat) in lost {
-            self.cgroups.insert(id, seat);
+        let live: HashSet<CgroupId> = cgroups.iter().map(|cgroup| cgroup.id).collect();
+        let gone = self.cgroups.keys().filter(|id| !live.contains(id)).copied();
+        // Ends before births: a container that was started again has both.
+        for id in gone.collect::<Vec<_>>() {
             self.removed(id, now_ms);
             self.released(id, now_ms);
+        }
+        for cgroup in &cgroups {
+            if !self.cgroups.contains_key(&cgroup.id) {
+                let born_ms = walk::made_ms(&self.hierarchy, &cgroup.path).unwrap_or(now_ms);
+                self.born(cgroup, now_ms, born_ms);
+            }
         }
         for index in 0..self.entries.len() {
             self.rebase(index);
@@ -219,6 +215,7 @@ impl ContainerCollector {
             },
         );
         let Some(entry) = self.entries[index].as_mut() else { return };
+        entry.has_slots |= own_slot.is_some();
         entry.members.push(Member {
             cgroup: cgroup.id,
             slot: own_slot,
@@ -245,6 +242,7 @@ impl ContainerCollector {
             seen_ms: now_ms,
             born_ms,
             members: Vec::new(),
+            has_slots: false,
             gone: Counters::default(),
             base: Base::default(),
             ended_ms: None,

@@ -55,6 +55,21 @@ pub(super) fn value_of(bytes: &[u8], key: &[u8]) -> Option<u64> {
     pairs(bytes).find(|&(name, _)| name == key).map(|(_, value)| value)
 }
 
+/// A pressure file's `total=` of the lines `some` and `full`, in microseconds.
+pub(super) fn pressure(bytes: &[u8]) -> [Option<u64>; 2] {
+    let mut totals = [None; 2];
+    for line in lines(bytes) {
+        let mut words = words(line);
+        let at = match words.next() {
+            Some(b"some") => 0,
+            Some(b"full") => 1,
+            _ => continue,
+        };
+        totals[at] = words.find_map(|word| word.strip_prefix(b"total=")).and_then(number);
+    }
+    totals
+}
+
 /// Reads a whole file into the buffer, which it replaces.
 pub(super) fn read_path(path: &Path, into: &mut Vec<u8>) -> io::Result<()> {
     read_file(&File::open(path)?, Shape::Records, into)

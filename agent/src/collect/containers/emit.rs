@@ -57,7 +57,7 @@ impl ContainerCollector {
     fn measure(&mut self, entry: &mut Entry) -> Found {
         let alive = entry.ended_ms.is_none();
         let counted = match &self.kernel {
-            Some(kernel) if entry.has_slots() => Some(sum(&**kernel, entry)),
+            Some(kernel) if entry.has_slots => Some(sum(&**kernel, entry)),
             _ => None,
         };
         let seldom = entry.passes.is_multiple_of(SELDOM);

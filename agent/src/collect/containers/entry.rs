@@ -26,6 +26,8 @@ pub(super) struct Entry {
     pub(super) born_ms: i64,
     /// Its live cgroups with a slot of their own, or none; inherited ones are not kept here.
     pub(super) members: Vec<Member>,
+    /// Whether some slot counts, or counted, for it.
+    pub(super) has_slots: bool,
     /// Counted in cgroups of it that were released.
     pub(super) gone: Counters,
     /// Counted by the kernel's own accounting before the programs were attached.
@@ -85,11 +87,6 @@ pub(super) struct Totals {
 }
 
 impl Entry {
-    /// Whether some slot counts, or counted, for it.
-    pub(super) fn has_slots(&self) -> bool {
-        self.gone != Counters::default() || self.members.iter().any(|member| member.slot.is_some())
-    }
-
     /// Whether nothing can count to it any more.
     pub(super) fn is_released(&self) -> bool {
         self.members.is_empty()

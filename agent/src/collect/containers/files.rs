@@ -192,7 +192,7 @@ impl Files {
             let names = ["cpu.pressure", "memory.pressure", "io.pressure"];
             for (at, name) in names.into_iter().enumerate() {
                 if self.kept[PRESSURE + at].read(directory, name, Shape::Whole, buffer) {
-                    stats.pressure[at] = pressure(buffer);
+                    stats.pressure[at] = scan::pressure(buffer);
                 }
             }
         }
@@ -350,21 +350,6 @@ fn throttling(bytes: &[u8]) -> Option<Throttling> {
     })
 }
 
-/// The `total=` of the lines `some` and `full`.
-fn pressure(bytes: &[u8]) -> [Option<u64>; 2] {
-    let mut totals = [None; 2];
-    for line in scan::lines(bytes) {
-        let mut words = scan::words(line);
-        let at = match words.next() {
-            Some(b"some") => 0,
-            Some(b"full") => 1,
-            _ => continue,
-        };
-        totals[at] = words.find_map(|word| word.strip_prefix(b"total=")).and_then(scan::number);
-    }
-    totals
-}
-
 fn memory(bytes: &[u8], v1: bool) -> Option<Memory> {
     let mut memory = Memory::default();
     let mut any = false;
@@ -460,5 +445,3 @@ fn v2_devices(bytes: &[u8], devices: &mut Vec<Device>) {
     }
 }
 
-#[cfg(test)]
-mod tests;
