@@ -14,6 +14,7 @@ pub mod forwarders;
 pub mod generator;
 pub mod http1;
 pub mod interrupt;
+pub mod machine;
 pub mod options;
 pub mod report;
 pub mod sink;
@@ -21,10 +22,13 @@ pub mod trial;
 pub mod workload;
 
 mod goals;
-mod machine;
 mod patch;
 mod proto;
 mod walk;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
 
 /// The guid that every forwarder is asked to put on every series and resource.
 pub const GUID: &str = "bench-node";
@@ -34,3 +38,24 @@ pub const GUID_LABEL: &str = "guid";
 
 /// The label by which the sink knows a series: its number among the generated ones.
 pub const SERIES_LABEL: &str = "series";
+
+/// The agent's binary: the one asked for, else that of the variable `GUIDON_BIN` (which
+/// `cargo xtask bench` sets to the release build), else `target/release/guidon`.
+///
+/// # Errors
+/// There is none.
+pub fn guidon_program(asked: Option<&Path>) -> Result<PathBuf> {
+    let path = asked.map_or_else(
+        || {
+            std::env::var_os("GUIDON_BIN")
+                .map_or_else(|| PathBuf::from("target/release/guidon"), PathBuf::from)
+        },
+        Path::to_owned,
+    );
+    std::fs::canonicalize(&path).with_context(|| {
+        format!(
+            "{} is missing: cargo build --release -p guidon",
+            path.display()
+        )
+    })
+}

@@ -114,7 +114,7 @@ fn check(options: &Bench) -> Result<()> {
 }
 
 fn chosen(options: &Bench) -> Result<Vec<Box<dyn Forwarder>>> {
-    let mut forwarders = all(&options.guidon);
+    let mut forwarders = all(options.guidon.as_deref());
     for name in &options.only {
         if forwarders.iter().all(|forwarder| forwarder.name() != name) {
             let names: Vec<_> = forwarders

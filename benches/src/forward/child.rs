@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child as Process, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{http1, interrupt};
@@ -117,19 +117,23 @@ impl Child {
         let start = Instant::now();
         let timeout = Duration::from_secs(1);
         loop {
-            let ready = match path {
-                None => TcpStream::connect_timeout(&address, timeout).is_ok(),
-                Some(path) => http1::get(address, path, timeout).is_ok_and(|r| r.is_success()),
+            let answer = match path {
+                None => TcpStream::connect_timeout(&address, timeout)
+                    .map(drop)
+                    .map_err(Into::into),
+                Some(path) => match http1::get(address, path, timeout) {
+                    Ok(response) if response.is_success() => Ok(()),
+                    Ok(response) => Err(anyhow!("{path} answers {}", response.status)),
+                    Err(error) => Err(error),
+                },
             };
-            if ready {
-                return Ok(());
-            }
+            let Err(error) = answer else { return Ok(()) };
             if let Some(status) = self.process.try_wait()? {
                 bail!("{} ended with {status}\n{}", self.name, self.log_tail());
             }
             if start.elapsed() > within {
                 bail!(
-                    "{} was not ready at {address} within {within:?}\n{}",
+                    "{} was not ready at {address} within {within:?}: {error:#}\n{}",
                     self.name,
                     self.log_tail()
                 );

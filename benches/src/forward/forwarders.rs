@@ -86,8 +86,8 @@ impl Forwarder for Direct {
     }
 }
 
-/// Every forwarder, in the order of the report. `guidon` is the agent's binary.
-pub fn all(guidon: &Path) -> Vec<Box<dyn Forwarder>> {
+/// Every forwarder, in the order of the report. `guidon` is the agent's binary, if one was named.
+pub fn all(guidon: Option<&Path>) -> Vec<Box<dyn Forwarder>> {
     vec![
         Box::new(guidon::Guidon::new(guidon, guidon::Durability::Spool)),
         Box::new(guidon::Guidon::new(guidon, guidon::Durability::Memory)),

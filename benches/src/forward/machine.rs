@@ -3,7 +3,7 @@
 use std::fs;
 
 /// Kernel, CPU, cores, memory and load, as one line each.
-pub(crate) fn describe() -> Vec<(&'static str, String)> {
+pub fn describe() -> Vec<(&'static str, String)> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let line_after = |text: &str, name: &str| {
         text.lines()

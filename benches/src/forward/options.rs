@@ -84,9 +84,9 @@ pub struct Bench {
     /// Connections of the generator.
     #[arg(long, default_value_t = 4)]
     pub connections: usize,
-    /// The agent's binary.
-    #[arg(long, default_value = "target/release/guidon")]
-    pub guidon: PathBuf,
+    /// The agent's binary; by default that of GUIDON_BIN, else target/release/guidon.
+    #[arg(long)]
+    pub guidon: Option<PathBuf>,
     /// First of the ports used, all on 127.0.0.1.
     #[arg(long, default_value_t = 27_000)]
     pub port: u16,

@@ -1,11 +1,12 @@
 //! guidon with nothing but receivers and forwarding switched on.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::super::GUID;
 use super::super::workload::Workload;
+use super::super::{GUID, guidon_program};
 use super::{Forwarder, Launch, Site};
 
 /// What an acknowledgement promises.
@@ -17,44 +18,25 @@ pub(super) enum Durability {
 
 #[derive(Debug)]
 pub(super) struct Guidon {
-    program: PathBuf,
+    program: Option<PathBuf>,
     durability: Durability,
 }
 
 impl Guidon {
-    pub(super) fn new(program: &Path, durability: Durability) -> Self {
+    pub(super) fn new(program: Option<&Path>, durability: Durability) -> Self {
         Self {
-            program: program.to_owned(),
+            program: program.map(Path::to_owned),
             durability,
         }
     }
-}
 
-impl Forwarder for Guidon {
-    fn name(&self) -> &'static str {
-        match self.durability {
-            Durability::Spool => "guidon-spool",
-            Durability::Memory => "guidon-memory",
-        }
-    }
-
-    fn takes(&self, _: Workload) -> bool {
-        true
-    }
-
-    fn launch(&self, site: &Site<'_>, workload: Workload) -> Result<Option<Launch>> {
-        let program = std::fs::canonicalize(&self.program).with_context(|| {
-            format!(
-                "{} is missing: cargo build --release -p guidon",
-                self.program.display()
-            )
-        })?;
-        let (api, remote_write, otlp) = (site.address(0), site.address(1), site.address(2));
+    fn configuration(&self, site: &Site<'_>, listen: [SocketAddr; 3]) -> String {
+        let [api, remote_write, otlp] = listen;
         let durability = match self.durability {
             Durability::Spool => "spool",
             Durability::Memory => "memory",
         };
-        let config = format!(
+        format!(
             r#"guid = "{GUID}"
 data_dir = "{data}"
 
@@ -80,10 +62,28 @@ durability = "{durability}"
 "#,
             data = site.directory.join("data").display(),
             sink = site.sink,
-        );
+        )
+    }
+}
+
+impl Forwarder for Guidon {
+    fn name(&self) -> &'static str {
+        match self.durability {
+            Durability::Spool => "guidon-spool",
+            Durability::Memory => "guidon-memory",
+        }
+    }
+
+    fn takes(&self, _: Workload) -> bool {
+        true
+    }
+
+    fn launch(&self, site: &Site<'_>, workload: Workload) -> Result<Option<Launch>> {
+        let (api, remote_write, otlp) = (site.address(0), site.address(1), site.address(2));
+        let config = self.configuration(site, [api, remote_write, otlp]);
         let config = site.write("guidon.toml", &config)?;
         Ok(Some(Launch {
-            program,
+            program: guidon_program(self.program.as_deref())?,
             arguments: vec![
                 "run".to_owned(),
                 "--config".to_owned(),
@@ -96,5 +96,31 @@ durability = "{durability}"
             },
             ready: (api, "/readyz"),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn the_agent_accepts_the_configuration_it_is_given() {
+        for durability in [Durability::Spool, Durability::Memory] {
+            let site = Site {
+                directory: Path::new("/tmp/bench"),
+                sink: "127.0.0.1:27000".parse().unwrap(),
+                first_port: 27_001,
+            };
+            let text = Guidon::new(None, durability)
+                .configuration(&site, [1, 2, 3].map(|number| site.address(number)));
+            let config = guidon::config::Config::parse(&text, &Vec::new()).unwrap();
+            assert_eq!(config.receive.otlp_http, Some(site.address(3)));
+            assert!(!config.collect.node && !config.collect.kernel && !config.collect.containers);
+            assert_eq!(
+                config.spool.durability == guidon::config::Durability::Memory,
+                durability == Durability::Memory
+            );
+        }
     }
 }
