@@ -26,9 +26,21 @@ pub static DELAYS: Array<DelayRecord, 1, MAPPED> = Array::new();
 #[btf_map]
 pub static HEALTH: Array<HealthRecord, 1, MAPPED> = Array::new();
 
-/// Memory gauges by position in the iteration.
+/// Memory gauges, in the iteration's order.
 #[btf_map]
 pub static MEMORY: Array<MemoryRecord, 1, MAPPED> = Array::new();
+
+/// Where the next one of [`MEMORY`] goes.
+#[btf_map]
+pub static MEMORY_CURSOR: Array<MemoryCursor, 1> = Array::new();
+
+/// The only entry of [`MEMORY_CURSOR`].
+#[repr(C)]
+pub struct MemoryCursor {
+    /// The iteration it is about.
+    pub session: u64,
+    pub next: u64,
+}
 
 /// cgroup2 id to slot. Programs add entries, only the agent deletes them: whoever's deletion
 /// succeeds owns the slot.

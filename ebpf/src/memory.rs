@@ -14,7 +14,7 @@ use crate::{
         MEMORY_CONTROLLER, MEMORY_NODES, MEMORY_ZONES, OFF_CGROUP_SUBSYS, OFF_MEMCG_NODE_LRU,
         OFF_MEMCG_NODES, OFF_MEMCG_USAGE,
     },
-    maps::MEMORY,
+    maps::{MEMORY, MEMORY_CURSOR, MemoryCursor},
     slots::note,
     walk::{id_of_cgroup, iterator_argument},
 };
@@ -24,9 +24,8 @@ const LISTS: usize = 5;
 /// Bounds for the verifier; the agent turns LRU sizes off on bigger hosts.
 const MAX_NODES: u32 = 16;
 const MAX_ZONES: u32 = 8;
-/// `struct bpf_iter_meta`: session and position are part of the programs' interface.
+/// `struct bpf_iter_meta` is part of the programs' interface.
 const META_SESSION: usize = 8;
-const META_POSITION: usize = 16;
 
 /// One cgroup, the end of the iteration being a null one.
 #[unsafe(no_mangle)]
@@ -39,9 +38,7 @@ pub extern "C" fn memory_gauges(context: *mut c_void) -> i32 {
     }
     // SAFETY: within the iteration's description.
     let session = unsafe { read_volatile(meta.add(META_SESSION).cast::<u64>()) };
-    // SAFETY: as above.
-    let position = unsafe { read_volatile(meta.add(META_POSITION).cast::<u64>()) };
-    let Some(record) = MEMORY.get_ptr_mut(position as u32) else {
+    let Some(record) = next_record(session) else {
         note(|health| unsafe { &raw mut (*health).memory_dropped }, 1);
         return 0;
     };
@@ -63,6 +60,23 @@ pub extern "C" fn memory_gauges(context: *mut c_void) -> i32 {
     // SAFETY: a map value.
     unsafe { write(record, session, id, usage, &lru) };
     0
+}
+
+/// Records are numbered here and not by the iteration, which counts removed cgroups that it does
+/// not show. One iteration runs at a time: the agent sees to it.
+#[inline(always)]
+fn next_record(session: u64) -> Option<*mut MemoryRecord> {
+    let cursor = MEMORY_CURSOR.get_ptr_mut(0)?;
+    // SAFETY: a map value.
+    if unsafe { read_volatile(&raw const (*cursor).session) } != session {
+        // SAFETY: a map value.
+        unsafe { write_volatile(cursor, MemoryCursor { session, next: 0 }) };
+    }
+    // SAFETY: a map value.
+    let position = unsafe { read_volatile(&raw const (*cursor).next) };
+    // SAFETY: a map value.
+    unsafe { write_volatile(&raw mut (*cursor).next, position + 1) };
+    MEMORY.get_ptr_mut(position as u32)
 }
 
 /// # Safety

@@ -107,11 +107,13 @@ impl Facts {
         if let Some(index) = btf.enumerator("cgroup_subsys_id", "memory_cgrp_id") {
             constants.insert("MEMORY_CONTROLLER", index);
         }
-        let zones = match btf
+        // Compilers describe an array of arrays as one long array.
+        let sizes: Option<u32> = btf
             .array_lengths("mem_cgroup_per_node", "lru_zone_size")
-            .as_deref()
-        {
-            Some(&[zones, LRU_LISTS]) if zones <= MAX_ZONES => zones,
+            .map(|lengths| lengths.into_iter().fold(1, u32::saturating_mul));
+        let lists = btf.enumerator("lru_list", "NR_LRU_LISTS");
+        let zones = match (sizes, lists) {
+            (Some(sizes), Some(LRU_LISTS)) if sizes <= MAX_ZONES * LRU_LISTS => sizes / LRU_LISTS,
             _ => 0,
         };
         let nodes = host::possible_nodes();
