@@ -10,6 +10,8 @@
 pub mod frame;
 mod malformed;
 pub mod otlp;
+pub mod otlp_json;
+pub mod otlp_to_remote_write;
 pub mod remote_write;
 pub mod remote_write_v2;
 mod schema;
@@ -19,6 +21,11 @@ mod tag;
 #[cfg(test)]
 mod weird;
 mod wire;
+
+/// Encoders of protocol buffers, for rooms that answer in them.
+pub(crate) mod protobuf {
+    pub(crate) use super::wire::{put_len, put_tag, put_varint};
+}
 
 pub use frame::{Frame, GuidCounts, Kind, Signal};
 pub use malformed::{Fault, Malformed};

@@ -119,7 +119,7 @@ impl OtlpSplicer {
         out: &mut Vec<u8>,
         spliced: &mut SplicedOtlp,
     ) -> Result<(), Malformed> {
-        let records = schema::check(&mut Cursor::window(raw, from, to), raw, message, 2)?;
+        let checked = schema::check(&mut Cursor::window(raw, from, to), raw, message, 2)?;
         self.resource.clear();
         self.rest.clear();
         // Structure is known to be right from here on.
@@ -135,7 +135,7 @@ impl OtlpSplicer {
             cursor.skip(wire)?;
             push_run(&mut self.rest, start..cursor.at());
         }
-        let addition = self.resource(raw, policy, records, spliced)?;
+        let addition = self.resource(raw, policy, checked.records, spliced)?;
         let bytes = |range: &Range<usize>| raw.get(range.clone()).unwrap_or_default();
         let added = addition.guid.len() + addition.missing.iter().map(|it| it.len()).sum::<usize>();
         let resource_len = self.kept.iter().map(Range::len).sum::<usize>() + added;

@@ -10,7 +10,10 @@ mod otlp;
 mod prometheus;
 
 pub(crate) use otlp::{LOGS_REQUEST, METRICS_REQUEST, TRACES_REQUEST};
-pub(crate) use otlp::{RESOURCE_LOGS, RESOURCE_METRICS, RESOURCE_SPANS};
+pub(crate) use otlp::{
+    EXPONENTIAL_HISTOGRAM_POINT, HISTOGRAM_POINT, NUMBER_POINT, RESOURCE, RESOURCE_LOGS,
+    RESOURCE_METRICS, RESOURCE_SPANS, SCOPE, SUMMARY_POINT,
+};
 pub(crate) use prometheus::{EXEMPLAR, EXEMPLAR_V2, HISTOGRAM, METADATA, METADATA_V2, SAMPLE};
 #[cfg(test)]
 pub(crate) use prometheus::{REQUEST_V2, WRITE_REQUEST};
@@ -106,18 +109,26 @@ const fn records(number: u32, name: &'static str, of: &'static Message) -> Field
     }
 }
 
-/// Validates the rest of the window as one message, `depth` messages deep; returns how many
-/// records are in it.
+/// What is in a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// Records, as the ledger counts them.
+    pub(crate) records: u32,
+    /// Messages in it, at any depth.
+    pub(crate) messages: u32,
+}
+
+/// Validates the rest of the window as one message, `depth` messages deep, and counts.
 pub(crate) fn check(
     cursor: &mut Cursor<'_>,
     request: &[u8],
     message: &'static Message,
     depth: usize,
-) -> Result<u32, Malformed> {
+) -> Result<Checked, Malformed> {
     if depth > MAX_DEPTH {
         return Err(cursor.fault(Fault::TooDeep { limit: MAX_DEPTH }));
     }
-    let mut records = 0u32;
+    let mut checked = Checked::default();
     // Encoders write fields in ascending order: look from the last one found.
     let mut hint = 0;
     while !cursor.is_empty() {
@@ -149,9 +160,9 @@ pub(crate) fn check(
         match field.kind {
             Kind::Message(inner) => {
                 let mut window = Cursor::window(request, from, to);
-                records = records
-                    .saturating_add(u32::from(field.record))
-                    .saturating_add(check(&mut window, request, inner, depth + 1)?);
+                let within = check(&mut window, request, inner, depth + 1)?;
+                checked.records += u32::from(field.record) + within.records;
+                checked.messages += 1 + within.messages;
             }
             Kind::String => check_utf8(request, from, to, field.name)?,
             Kind::Id(expected) if to != from && to - from != expected => {
@@ -167,7 +178,7 @@ pub(crate) fn check(
             _ => {}
         }
     }
-    Ok(records)
+    Ok(checked)
 }
 
 /// The field of this number; `hint` is where the last one was.

@@ -17,7 +17,7 @@ static ANY_VALUE: Message = Message {
         field(6, "kvlistValue", Kind::Message(&KEY_VALUE_LIST)),
         field(7, "bytesValue", Kind::Bytes),
         // Of profiles; never in JSON, but decoders mind its wire type.
-        field(8, "stringValueStrindex", Kind::Enum),
+        field(8, "", Kind::Enum),
     ],
 };
 
@@ -36,7 +36,7 @@ static KEY_VALUE: Message = Message {
     fields: &[
         field(1, "key", Kind::String),
         field(2, "value", Kind::Message(&ANY_VALUE)),
-        field(3, "keyStrindex", Kind::Enum),
+        field(3, "", Kind::Enum),
     ],
 };
 
@@ -50,7 +50,7 @@ static ENTITY_REF: Message = Message {
     ],
 };
 
-static RESOURCE: Message = Message {
+pub(crate) static RESOURCE: Message = Message {
     name: "Resource",
     fields: &[
         list(1, "attributes", Kind::Message(&KEY_VALUE)),
@@ -59,7 +59,7 @@ static RESOURCE: Message = Message {
     ],
 };
 
-static SCOPE: Message = Message {
+pub(crate) static SCOPE: Message = Message {
     name: "InstrumentationScope",
     fields: &[
         field(1, "name", Kind::String),
@@ -146,7 +146,7 @@ static SUMMARY: Message = Message {
     fields: &[records(1, "dataPoints", &SUMMARY_POINT)],
 };
 
-static NUMBER_POINT: Message = Message {
+pub(crate) static NUMBER_POINT: Message = Message {
     name: "NumberDataPoint",
     fields: &[
         field(2, "startTimeUnixNano", Kind::Fixed64),
@@ -159,7 +159,7 @@ static NUMBER_POINT: Message = Message {
     ],
 };
 
-static HISTOGRAM_POINT: Message = Message {
+pub(crate) static HISTOGRAM_POINT: Message = Message {
     name: "HistogramDataPoint",
     fields: &[
         field(2, "startTimeUnixNano", Kind::Fixed64),
@@ -184,7 +184,7 @@ static BUCKETS: Message = Message {
     ],
 };
 
-static EXPONENTIAL_HISTOGRAM_POINT: Message = Message {
+pub(crate) static EXPONENTIAL_HISTOGRAM_POINT: Message = Message {
     name: "ExponentialHistogramDataPoint",
     fields: &[
         list(1, "attributes", Kind::Message(&KEY_VALUE)),
@@ -212,7 +212,7 @@ static QUANTILE: Message = Message {
     ],
 };
 
-static SUMMARY_POINT: Message = Message {
+pub(crate) static SUMMARY_POINT: Message = Message {
     name: "SummaryDataPoint",
     fields: &[
         field(2, "startTimeUnixNano", Kind::Fixed64),

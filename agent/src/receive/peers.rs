@@ -1,0 +1,151 @@
+//! Whose is it? From the two ends of a connection to the guid that its data gets.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::config::Network;
+use crate::directory::{Container, Directory};
+use crate::kernel::Kernel;
+use crate::signal::{Policy, Tag};
+
+/// A sender as its data is tagged.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// Its guid, and its container where that is known.
+    pub tag: Tag,
+    /// Whether its own guids are believed.
+    pub trusted: bool,
+}
+
+impl Sender {
+    /// For the splicers.
+    #[must_use]
+    pub fn policy(&self) -> Policy<'_> {
+        if self.trusted {
+            Policy::Trust {
+                fallback: &self.tag,
+            }
+        } else {
+            Policy::Always(&self.tag)
+        }
+    }
+}
+
+/// Resolves senders.
+pub trait Peers: Send + Sync + 'static {
+    /// The sender at `peer`, connected to our `local` address.
+    fn sender(&self, peer: SocketAddr, local: SocketAddr) -> Sender;
+}
+
+/// Asks the directory, and the kernel for senders on this host.
+#[derive(Debug)]
+pub struct DirectoryPeers {
+    directory: Arc<Directory>,
+    kernel: Option<Arc<Kernel>>,
+    trusted: Vec<Network>,
+    /// What everybody gets who is in no app's container.
+    host: Tag,
+}
+
+impl DirectoryPeers {
+    /// Without a kernel, senders that share the host's network all get the host guid.
+    #[must_use]
+    pub fn new(
+        directory: Arc<Directory>,
+        kernel: Option<Arc<Kernel>>,
+        trusted: Vec<Network>,
+    ) -> Self {
+        let host = Tag::new(directory.host().clone());
+        Self {
+            directory,
+            kernel,
+            trusted,
+            host,
+        }
+    }
+
+    /// The tag of data from a container: the app's, or the host's where it is nobody's app.
+    fn tag_of(&self, container: &Container) -> Tag {
+        let guid = container.guid.as_ref().unwrap_or(self.host.guid());
+        Tag::new(guid.clone()).with_container(&container.id, &container.name)
+    }
+
+    /// The container at the other end. Bridge networks have an address for each; a sender in the
+    /// host's network shares the host's, and is found by its socket's cgroup.
+    fn container(&self, peer: SocketAddr, local: SocketAddr) -> Option<Arc<Container>> {
+        let address = peer.ip().to_canonical();
+        let directory = self.directory.load();
+        if let Some(container) = directory.by_address(address) {
+            return Some(Arc::clone(container));
+        }
+        if !address.is_loopback() && address != local.ip().to_canonical() {
+            return None;
+        }
+        let cgroup = self
+            .kernel
+            .as_ref()?
+            .peer(SocketAddr::new(address, peer.port()), false)?;
+        directory.by_cgroup(cgroup).cloned()
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(address))
+    }
+}
+
+impl Peers for DirectoryPeers {
+    fn sender(&self, peer: SocketAddr, local: SocketAddr) -> Sender {
+        if self.is_trusted(peer.ip()) {
+            // It speaks for others: what it leaves without a guid is the host's.
+            return Sender {
+                tag: self.host.clone(),
+                trusted: true,
+            };
+        }
+        let container = self.container(peer, local);
+        Sender {
+            tag: container.map_or_else(|| self.host.clone(), |container| self.tag_of(&container)),
+            trusted: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+
+    use super::{DirectoryPeers, Peers};
+    use crate::directory::{Container, Directory};
+
+    #[test]
+    fn a_peer_is_its_container_or_the_host_and_trusted_only_by_address() {
+        let directory = Arc::new(Directory::new("node-1".parse().unwrap()));
+        for (id, guid, address) in [("a", Some("app-1"), "172.17.0.2"), ("b", None, "172.17.0.3")] {
+            directory.put(Container {
+                id: id.repeat(64),
+                name: format!("name-{id}"),
+                guid: guid.map(|guid| guid.parse().unwrap()),
+                addresses: vec![address.parse().unwrap()],
+                pid: 1,
+                ..Container::default()
+            });
+        }
+        let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+        let peers = DirectoryPeers::new(directory, None, trusted);
+        let local = "172.17.0.1:10000".parse().unwrap();
+        for (peer, guid, trusted, attributes) in [
+            ("172.17.0.2:4000", "app-1", false, 3),
+            ("[::ffff:172.17.0.2]:4000", "app-1", false, 3),
+            ("172.17.0.3:4000", "node-1", false, 3),
+            ("172.17.0.9:4000", "node-1", false, 0),
+            ("127.0.0.1:4000", "node-1", false, 0),
+            ("10.9.9.9:4000", "node-1", true, 0),
+        ] {
+            let sender = peers.sender(peer.parse().unwrap(), local);
+            assert_eq!(sender.tag.guid().as_str(), guid, "{peer}");
+            assert_eq!(sender.trusted, trusted, "{peer}");
+            assert_eq!(sender.tag.missing.len(), attributes, "{peer}");
+        }
+    }
+}
