@@ -20,7 +20,7 @@ pub mod snappy;
 mod tag;
 #[cfg(test)]
 mod weird;
-mod wire;
+pub(crate) mod wire;
 
 /// Encoders of protocol buffers, for rooms that answer in them.
 pub(crate) mod protobuf {

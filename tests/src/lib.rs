@@ -15,6 +15,7 @@
 pub mod agent;
 pub mod cgroup;
 pub mod containers;
+pub mod forward;
 pub mod otlp;
 pub mod program;
 pub mod promtool;

@@ -77,11 +77,6 @@ impl HotLane {
         self.notify.notify_one();
     }
 
-    /// Wakes the task that waits, so that it looks around.
-    pub(crate) fn wake(&self) {
-        self.notify.notify_one();
-    }
-
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Acquire)
     }

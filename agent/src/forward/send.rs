@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use self::answer::PartialSuccess;
 use self::backoff::Backoff;
-use self::body::{Pieces, Unmergeable};
+use self::body::Pieces;
 use self::source::Source;
 use self::status::Status;
 use self::transport::Transport;
@@ -120,7 +120,7 @@ impl Sender {
             .collect();
         let body: Pieces = match self.transport.body(payloads).await {
             Ok(body) => body,
-            Err(error @ Unmergeable::NotSnappy(_)) => {
+            Err(error) => {
                 return End::Refused {
                     reason: Reason::Malformed,
                     apart: true,

@@ -114,17 +114,28 @@ impl Sink {
 
     /// Decides about requests from now on.
     pub fn judge(&self, judge: impl FnMut(&Seen) -> Deed + Send + 'static) {
-        *self.shared.judge.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(judge);
+        *self
+            .shared
+            .judge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Box::new(judge);
     }
 
     /// Looks at what was kept.
     pub fn kept<T>(&self, look: impl FnOnce(&mut Kept) -> T) -> T {
-        look(&mut self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner))
+        look(
+            &mut self
+                .shared
+                .kept
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// Waits until so many samples were kept.
     pub async fn wait_for_samples(&self, samples: u64, within: Duration) -> anyhow::Result<()> {
-        self.wait_until(within, |kept| kept.samples >= samples).await
+        self.wait_until(within, |kept| kept.samples >= samples)
+            .await
     }
 
     /// Waits until what was kept satisfies.
@@ -221,7 +232,10 @@ async fn answer(
         return Ok(response);
     };
     let body = body.to_bytes();
-    let snappy = head.headers.get("content-encoding").is_some_and(|coding| coding == "snappy");
+    let snappy = head
+        .headers
+        .get("content-encoding")
+        .is_some_and(|coding| coding == "snappy");
     let samples = match frames::samples(&body) {
         Ok(samples) if snappy => samples,
         Err(error) if snappy => {

@@ -10,6 +10,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::signal::snappy::{self, SnappyError};
+use crate::signal::wire::put_varint;
+
 /// The pieces of one request, shared by its attempts.
 pub(crate) type Pieces = Arc<[Bytes]>;
 
@@ -57,47 +60,30 @@ impl Body for PiecesBody {
     }
 }
 
-/// Why frames cannot be merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unmergeable {
-    /// A snappy block without a proper length in front. The index says which frame.
-    #[error("frame {0} is not a snappy block")]
-    NotSnappy(usize),
+/// A frame that cannot be merged.
+#[derive(Debug, thiserror::Error)]
+#[error("frame {index} of the batch: {error}")]
+pub(crate) struct Unmergeable {
+    index: usize,
+    error: SnappyError,
 }
 
-/// Merges snappy blocks into one: the sum of their lengths, then the elements of each. Elements of a
-/// block refer back only within their block, so they mean the same behind others.
+/// Merges snappy blocks into one, like [`snappy::merge`] but without copying the elements.
 pub(crate) fn merge_snappy<'a>(
     blocks: impl ExactSizeIterator<Item = &'a Bytes>,
 ) -> Result<Pieces, Unmergeable> {
     let mut pieces = VecDeque::with_capacity(blocks.len() + 1);
     let mut raw_len = 0_u64;
     for (index, block) in blocks.enumerate() {
-        let (len, preamble) = read_varint(block).ok_or(Unmergeable::NotSnappy(index))?;
-        raw_len += len;
+        let declared = snappy::declared_len(block).map_err(|error| Unmergeable { index, error })?;
+        let (len, preamble) = declared;
+        raw_len += len as u64;
         pieces.push_back(block.slice(preamble..));
     }
     let mut preamble = Vec::with_capacity(5);
-    let mut rest = raw_len;
-    while rest >= 0x80 {
-        preamble.push((rest as u8 & 0x7f) | 0x80);
-        rest >>= 7;
-    }
-    preamble.push(rest as u8);
+    put_varint(&mut preamble, raw_len);
     pieces.push_front(Bytes::from(preamble));
     Ok(pieces.into_iter().collect())
-}
-
-/// The length in front of a snappy block and how many bytes it takes.
-fn read_varint(bytes: &[u8]) -> Option<(u64, usize)> {
-    let mut value = 0_u64;
-    for (index, &byte) in bytes.iter().take(5).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            return (value <= u64::from(u32::MAX)).then_some((value, index + 1));
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -105,7 +91,7 @@ mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
 
-    use super::{Unmergeable, merge_snappy};
+    use super::merge_snappy;
 
     proptest! {
         #[test]
@@ -133,11 +119,7 @@ mod tests {
             &[0xff, 0xff, 0xff, 0xff, 0x7f],
         ] {
             let blocks = [good.clone(), Bytes::copy_from_slice(bad)];
-            assert_eq!(
-                merge_snappy(blocks.iter()),
-                Err(Unmergeable::NotSnappy(1)),
-                "{bad:?}"
-            );
+            assert_eq!(merge_snappy(blocks.iter()).unwrap_err().index, 1, "{bad:?}");
         }
     }
 }

@@ -129,13 +129,20 @@ impl Progress {
 
     /// Records that lie in a log which ends here, neither done nor on the line.
     pub(crate) fn waiting(&self, end: Mark) -> u64 {
-        let span =
-            |(from, to): (Mark, Mark)| to.total.saturating_sub(from.total.max(self.low.total));
-        let ahead: u64 = self.ahead.iter().copied().map(span).sum();
-        let taken = self.taken.map_or(0, span);
-        end.total
-            .saturating_sub(self.low.total)
-            .saturating_sub(ahead + taken)
+        self.waiting_by(end, |mark| mark.total)
+    }
+
+    /// Likewise, frames.
+    pub(crate) fn waiting_frames(&self, end: Mark) -> u64 {
+        self.waiting_by(end, |mark| mark.seq)
+    }
+
+    fn waiting_by(&self, end: Mark, count: impl Fn(Mark) -> u64) -> u64 {
+        let low = count(self.low);
+        let span = |(from, to): (Mark, Mark)| count(to).saturating_sub(count(from).max(low));
+        let ahead: u64 = self.ahead.iter().copied().map(&span).sum();
+        let taken = self.taken.map_or(0, &span);
+        count(end).saturating_sub(low).saturating_sub(ahead + taken)
     }
 
     /// Records on the line.
