@@ -53,34 +53,16 @@ pub fn environment() -> Environment {
 }
 
 impl Config {
-    /// Reads the file at `path`, or at [`DEFAULT_PATH`], where its absence is not an error; then
-    /// checks that the files it names can be read.
+    /// Reads the file at `path`, or at [`DEFAULT_PATH`], where its absence is not an error, and
+    /// checks that the files it names can be read: what the agent needs to start.
     pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
-        let file = path.unwrap_or(Path::new(DEFAULT_PATH));
-        let (text, shown) = match read_limited(file) {
-            Ok(text) => (text, Some(file.to_owned())),
-            Err(error) if path.is_none() && error.kind() == ErrorKind::NotFound => {
-                (String::new(), None)
-            }
-            Err(source) => {
-                return Err(ConfigError::Read {
-                    path: file.to_owned(),
-                    source,
-                });
-            }
-        };
-        let checked = walk(&text, environment).and_then(|(config, origins)| {
-            let problems = unreadable_files(&config, &origins);
-            if problems.is_empty() {
-                Ok(config)
-            } else {
-                Err(problems)
-            }
-        });
-        checked.map_err(|problems| ConfigError::Invalid {
-            path: shown,
-            problems,
-        })
+        load(path, environment, unreadable_files)
+    }
+
+    /// Like [`Config::load`], for those who only look something up: the files it names are not
+    /// touched.
+    pub fn read(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+        load(path, environment, |_, _| Vec::new())
     }
 
     /// Reads a configuration from text; touches no file. Problems come in file order.
@@ -98,6 +80,38 @@ impl Config {
         });
         walk.keys
     }
+}
+
+fn load(
+    path: Option<&Path>,
+    environment: &Environment,
+    check: impl FnOnce(&Config, &BTreeMap<String, Origin>) -> Vec<Problem>,
+) -> Result<Config, ConfigError> {
+    let file = path.unwrap_or(Path::new(DEFAULT_PATH));
+    let (text, shown) = match read_limited(file) {
+        Ok(text) => (text, Some(file.to_owned())),
+        Err(error) if path.is_none() && error.kind() == ErrorKind::NotFound => {
+            (String::new(), None)
+        }
+        Err(source) => {
+            return Err(ConfigError::Read {
+                path: file.to_owned(),
+                source,
+            });
+        }
+    };
+    let checked = walk(&text, environment).and_then(|(config, origins)| {
+        let problems = check(&config, &origins);
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(problems)
+        }
+    });
+    checked.map_err(|problems| ConfigError::Invalid {
+        path: shown,
+        problems,
+    })
 }
 
 fn walk(

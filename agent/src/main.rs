@@ -1,2 +1,7 @@
-//! guidon
-fn main() {}
+//! The guidon program: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    guidon::cli::main()
+}

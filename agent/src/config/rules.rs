@@ -19,7 +19,7 @@ pub(super) fn check(
     let mut problems = Vec::new();
     let mut complain = |keys: &[&str], what: String, fix: &str| {
         let is_broken = |key: &&str| broken.iter().any(|problem| problem.key.starts_with(key));
-        if keys.iter().any(|key| is_broken(key)) {
+        if keys.iter().any(is_broken) {
             return;
         }
         let key = keys[0];
