@@ -45,7 +45,8 @@ pub struct Agent {
 
 impl Agent {
     /// Starts an agent and waits until it is healthy. `top` are top-level keys of its config file,
-    /// `sections` whole sections; `data_dir` and `[api] listen` are added here.
+    /// `sections` whole sections; `data_dir` and `[api] listen` are added here, and
+    /// listeners are switched off unless there is a section `[receive]`.
     #[must_use]
     pub fn start_with(top: &str, sections: &str) -> Self {
         Self::start_on(&format!("127.0.0.1:{}", free_port()), top, sections)
@@ -56,8 +57,13 @@ impl Agent {
     #[must_use]
     pub fn start_on(listen: &str, top: &str, sections: &str) -> Self {
         let folder = tempfile::tempdir().expect("make a folder for the agent");
+        // Several agents may run at once: only those that are asked to receive listen for it.
+        let receive = match sections.contains("[receive]") {
+            true => "",
+            false => "[receive]\nremote_write = false\notlp_http = false\notlp_grpc = false",
+        };
         let config = format!(
-            "{top}\ndata_dir = {:?}\n\n[api]\nlisten = {listen:?}\n{sections}\n",
+            "{top}\ndata_dir = {:?}\n\n[api]\nlisten = {listen:?}\n{sections}\n\n{receive}\n",
             folder.path().join("data")
         );
         std::fs::write(folder.path().join("guidon.toml"), config).expect("write the config");

@@ -3,7 +3,12 @@
 //! Containers are paused before the books are compared: then neither side moves any more and the
 //! comparison needs no tolerance for the time between two readings.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "tests"
+)]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -17,8 +17,9 @@ use crate::run::{find_program, output, run, step, target_dir};
 /// Debian's metapackage of the newest cloud kernel: 6.1 on Debian 12.
 const KERNEL_METAPACKAGE: &str = "linux-image-cloud-amd64";
 
-/// Printed by the machine as its last line; without it the run broke off.
-const END_MARK: &str = "guidon-vm-end";
+/// Printed by a machine as its last line; without it the run broke off. A script that ends prints
+/// it; one that hands process 1 over to another program must see to it.
+pub const END_MARK: &str = "guidon-vm-end";
 
 /// The kernel of Debian's cloud images, downloaded (not installed) once into the target folder.
 pub fn debian_kernel() -> Result<PathBuf> {
@@ -50,20 +51,30 @@ pub fn debian_kernel() -> Result<PathBuf> {
     Ok(image)
 }
 
-/// Boots `kernel` with pure cgroup v2, runs `script` there as root and returns all that the machine
-/// printed. `programs` are found under `/bin` by their file name.
-pub fn run_in_vm(
-    kernel: &Path,
-    programs: &[PathBuf],
-    script: &str,
-    timeout: Duration,
-) -> Result<String> {
+/// What a machine is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine<'a> {
+    /// Path of the kernel image.
+    pub kernel: &'a Path,
+    /// Programs; found under `/bin` by their file name, with the libraries they need.
+    pub programs: &'a [PathBuf],
+    /// Other files: where they are here, and their absolute path there.
+    pub files: &'a [(PathBuf, PathBuf)],
+    /// What process 1 does once cgroup2 and the other file systems are mounted; see [`END_MARK`].
+    pub script: &'a str,
+    /// When to give up.
+    pub timeout: Duration,
+}
+
+/// Boots a machine with pure cgroup v2, runs its script there as root and returns all that it
+/// printed.
+pub fn run_in_vm(machine: &Machine<'_>) -> Result<String> {
     let folder = target_dir().join("vm");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
     let root = folder.join("root");
-    write_root(&root, programs, script)?;
+    write_root(&root, machine)?;
     let initramfs = folder.join("initramfs.gz");
     pack(&root, &initramfs)?;
     let log = folder.join("console.log");
@@ -86,19 +97,22 @@ pub fn run_in_vm(
         "-append",
         "console=ttyS0 quiet panic=-1 mitigations=off",
         "-kernel",
-        &kernel.display().to_string(),
+        &machine.kernel.display().to_string(),
         "-initrd",
         &initramfs.display().to_string(),
     ];
     let qemu = find_program("qemu-system-x86_64")
         .context("qemu-system-x86_64 is missing: `cargo xtask setup`")?;
     let started = Instant::now();
-    let mut machine = Running::start(&qemu, &arguments, &log)?;
-    let ended = machine.wait(timeout)?;
+    let mut process = Running::start(&qemu, &arguments, &log)?;
+    let ended = process.wait(machine.timeout)?;
     let console = console_text(&std::fs::read(&log)?);
     if ended.is_none() {
-        machine.kill()?;
-        bail!("the virtual machine did not end within {timeout:?}; it said:\n{console}");
+        process.kill()?;
+        bail!(
+            "the virtual machine did not end within {:?}; it said:\n{console}",
+            machine.timeout
+        );
     }
     if !console.contains(END_MARK) {
         bail!("the virtual machine broke off; it said:\n{console}");
@@ -129,14 +143,14 @@ fn console_text(bytes: &[u8]) -> String {
     clean
 }
 
-fn write_root(root: &Path, programs: &[PathBuf], script: &str) -> Result<()> {
+fn write_root(root: &Path, machine: &Machine<'_>) -> Result<()> {
     for name in ["bin", "proc", "sys", "dev", "tmp", "etc", "var", "run"] {
         std::fs::create_dir_all(root.join(name))?;
     }
     let busybox = find_program("busybox").context("busybox is missing: `cargo xtask setup`")?;
     std::fs::copy(&busybox, root.join("bin/busybox"))?;
     let mut libraries = BTreeSet::new();
-    for program in programs {
+    for program in machine.programs {
         let name = program.file_name().context("a program without a name")?;
         let target = root.join("bin").join(name);
         std::fs::copy(program, &target).with_context(|| format!("copy {}", program.display()))?;
@@ -145,13 +159,21 @@ fn write_root(root: &Path, programs: &[PathBuf], script: &str) -> Result<()> {
         libraries.extend(shared_libraries(program)?);
     }
     for library in libraries {
-        let target = root.join(library.strip_prefix("/").unwrap_or(&library));
-        std::fs::create_dir_all(target.parent().unwrap_or(root))?;
-        std::fs::copy(&library, &target).with_context(|| format!("copy {}", library.display()))?;
+        copy_into(root, &library, &library)?;
+    }
+    for (source, path) in machine.files {
+        copy_into(root, source, path)?;
     }
     let init = root.join("init");
-    std::fs::write(&init, init_script(script))?;
+    std::fs::write(&init, init_script(machine.script))?;
     run(Command::new("chmod").arg("755").arg(&init))
+}
+
+fn copy_into(root: &Path, source: &Path, path: &Path) -> Result<()> {
+    let target = root.join(path.strip_prefix("/").unwrap_or(path));
+    std::fs::create_dir_all(target.parent().unwrap_or(root))?;
+    std::fs::copy(source, &target).with_context(|| format!("copy {}", source.display()))?;
+    Ok(())
 }
 
 fn init_script(script: &str) -> String {

@@ -112,8 +112,10 @@ fn free_api_address() -> Result<String> {
 
 fn start_agent(program: &Path, folder: &Path, api: &str, docker: &Path) -> Result<Running> {
     let config = folder.join("guidon.toml");
+    // The demo sends nothing to the agent, and the usual ports may be somebody else's.
     let text = format!(
         "data_dir = {data:?}\n\n[api]\nlisten = {api:?}\n\n[collect]\ninterval = {INTERVAL:?}\n\n\
+         [receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\n\n\
          [docker]\nsocket = {docker:?}\n",
         data = folder.join("data"),
     );

@@ -41,7 +41,13 @@ pub(crate) fn run(tally: &mut Tally) -> Result<()> {
         let name = program.file_name().context("a program without a name")?;
         script.push_str(&format!("{} --test-threads=1\n", name.to_string_lossy()));
     }
-    let console = qemu::run_in_vm(&kernel, &programs, &script, VM_TIMEOUT)?;
+    let console = qemu::run_in_vm(&qemu::Machine {
+        kernel: &kernel,
+        programs: &programs,
+        files: &[],
+        script: &script,
+        timeout: VM_TIMEOUT,
+    })?;
     println!("{console}");
     tally.libtest_output(&console);
     let reports = console.matches("test result: ").count();
