@@ -7,8 +7,6 @@
 pub mod containers;
 pub mod node;
 
-
-
 use std::fmt::Write;
 
 use crate::signal::series::{Family, MetricType};

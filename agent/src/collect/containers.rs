@@ -121,8 +121,14 @@ struct Seat {
 impl ContainerCollector {
     /// A collector that knows no cgroup yet: call [`ContainerCollector::resync`] next.
     #[must_use]
-    pub fn new(kernel: Option<Arc<dyn Source>>, directory: Arc<Directory>, options: Options) -> Self {
-        let abilities = kernel.as_ref().map(|kernel| Abilities::of(&kernel.status()));
+    pub fn new(
+        kernel: Option<Arc<dyn Source>>,
+        directory: Arc<Directory>,
+        options: Options,
+    ) -> Self {
+        let abilities = kernel
+            .as_ref()
+            .map(|kernel| Abilities::of(&kernel.status()));
         Self {
             kernel,
             abilities: abilities.unwrap_or_default(),
@@ -165,23 +171,19 @@ impl ContainerCollector {
         }
     }
 
-    /// Every live cgroup: at start, and after events were lost. What is in the books and not among
-    /// them is gone. CPU time that the programs did not see (from before they were attached, or of
-    /// cgroups that came and went while events were lost) is taken over from the kernel's own
-    /// accounting.
-    pub fn resync(&mut self, cgroups: Vec<Cgroup>, now_ms: i64) {
+    /// Every live cgroup: at start, and after events were lost (those that the kernel side makes up
+    /// for it come first). What is in the books and not among them was removed. CPU time that the
+    /// programs did not see (from before they were attached, or of cgroups that came and went while
+    /// events were lost) is taken over from the kernel's own accounting.
+    pub fn resync(&mut self, cgroups: &[Cgroup], now_ms: i64) {
         let live: HashSet<CgroupId> = cgroups.iter().map(|cgroup| cgroup.id).collect();
         let gone = self.cgroups.keys().filter(|id| !live.contains(id)).copied();
-        // Ends before births: a container that was started again has both.
         for id in gone.collect::<Vec<_>>() {
             self.removed(id, now_ms);
-            self.released(id, now_ms);
         }
-        for cgroup in &cgroups {
-            if !self.cgroups.contains_key(&cgroup.id) {
-                let born_ms = walk::made_ms(&self.hierarchy, &cgroup.path).unwrap_or(now_ms);
-                self.born(cgroup, now_ms, born_ms);
-            }
+        for cgroup in cgroups {
+            let born_ms = walk::made_ms(&self.hierarchy, &cgroup.path).unwrap_or(now_ms);
+            self.born(cgroup, now_ms, born_ms);
         }
         for index in 0..self.entries.len() {
             self.rebase(index);
@@ -189,10 +191,9 @@ impl ContainerCollector {
     }
 
     fn born(&mut self, cgroup: &Cgroup, now_ms: i64, born_ms: i64) {
-        // The same id anew: the old cgroup's end was not seen.
+        // Ids are not used twice: it was found by a walk before its event came, or again.
         if self.cgroups.contains_key(&cgroup.id) {
-            self.removed(cgroup.id, now_ms);
-            self.released(cgroup.id, now_ms);
+            return;
         }
         let own_slot = (!cgroup.inherited && cgroup.slot.0 != 0).then_some(cgroup.slot);
         let container = self.directory.cgroup_born(cgroup.id, &cgroup.path);
@@ -214,20 +215,19 @@ impl ContainerCollector {
                 slot: own_slot,
             },
         );
-        let Some(entry) = self.entries[index].as_mut() else { return };
+        let Some(entry) = self.entries[index].as_mut() else {
+            return;
+        };
         entry.has_slots |= own_slot.is_some();
+        if cgroup.path.len() == own_path.len() {
+            entry.begin(born_ms);
+        }
         entry.members.push(Member {
             cgroup: cgroup.id,
             slot: own_slot,
             below: cgroup.path[own_path.len()..].to_owned(),
+            removed: false,
         });
-        if cgroup.path.len() == own_path.len() && entry.ended_ms.take().is_some() {
-            // Started again before its end was told: its counters go on.
-            entry.rounds_ended = 0;
-            entry.born_ms = born_ms;
-            entry.memory_id = None;
-            entry.network.retry();
-        }
     }
 
     /// The container's entry, made if there is none.
@@ -258,10 +258,14 @@ impl ContainerCollector {
             usage: Usage::default(),
             walk: self.walks,
         };
-        let index = self.entries.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.entries.push(None);
-            self.entries.len() - 1
-        });
+        let index = self
+            .entries
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or_else(|| {
+                self.entries.push(None);
+                self.entries.len() - 1
+            });
         self.entries[index] = Some(entry);
         self.by_container.insert(container.to_owned(), index);
         index
@@ -269,15 +273,22 @@ impl ContainerCollector {
 
     fn removed(&mut self, id: CgroupId, now_ms: i64) {
         self.directory.cgroup_gone(id);
-        let Some(entry) = self.entry_with(id) else { return };
-        let own = entry.members.iter().any(|member| member.cgroup == id && member.below.is_empty());
-        if own {
+        let Some(entry) = self.entry_with(id) else {
+            return;
+        };
+        if let Some(member) = entry.members.iter_mut().find(|member| member.cgroup == id) {
+            member.removed = true;
+        }
+        let lives = |member: &Member| member.below.is_empty() && !member.removed;
+        if !entry.members.iter().any(lives) {
             entry.end(now_ms);
         }
     }
 
     fn released(&mut self, id: CgroupId, now_ms: i64) {
-        let Some(seat) = self.cgroups.get(&id).copied() else { return };
+        let Some(seat) = self.cgroups.get(&id).copied() else {
+            return;
+        };
         let mut last = Counters::default();
         if let (Some(kernel), Some(slot)) = (&self.kernel, seat.slot) {
             kernel.read(slot, &mut last);
@@ -300,8 +311,13 @@ impl ContainerCollector {
 
     /// Takes over what the kernel accounted and the programs did not see.
     fn rebase(&mut self, index: usize) {
-        let Some(kernel) = self.kernel.clone() else { return };
-        let Some(entry) = self.entries[index].as_mut().filter(|entry| entry.ended_ms.is_none()) else {
+        let Some(kernel) = self.kernel.clone() else {
+            return;
+        };
+        let Some(entry) = self.entries[index]
+            .as_mut()
+            .filter(|entry| entry.ended_ms.is_none())
+        else {
             return;
         };
         // Both grow while they are read: a reading between two equal sums is exact.
@@ -332,7 +348,9 @@ impl ContainerCollector {
         self.refresh_memory();
         let snapshot = Arc::clone(&self.directory.load());
         for index in 0..self.entries.len() {
-            let Some(mut entry) = self.entries[index].take() else { continue };
+            let Some(mut entry) = self.entries[index].take() else {
+                continue;
+            };
             let keep = self.collect(&mut entry, &snapshot, table, now_ms, purpose);
             if keep {
                 self.entries[index] = Some(entry);
@@ -351,7 +369,8 @@ impl ContainerCollector {
         let Some(kernel) = &self.kernel else { return };
         kernel.memory(&mut self.memory_list);
         self.memory.clear();
-        self.memory.extend(self.memory_list.drain(..).map(|memory| (memory.id, memory)));
+        self.memory
+            .extend(self.memory_list.drain(..).map(|memory| (memory.id, memory)));
     }
 
     /// Rates and gauges of the latest round: a row per guid, a container without one for itself.

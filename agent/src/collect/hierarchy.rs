@@ -39,7 +39,10 @@ impl Hierarchy {
         let unified = root.join("unified");
         let present = |path: PathBuf| path.join("cgroup.procs").exists().then_some(path);
         Self {
-            unified: unified.join("cgroup.controllers").exists().then_some(unified),
+            unified: unified
+                .join("cgroup.controllers")
+                .exists()
+                .then_some(unified),
             v1: CONTROLLERS.map(|name| present(root.join(name))),
         }
     }

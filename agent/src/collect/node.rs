@@ -79,14 +79,19 @@ impl NodeCollector {
             self.read(&proc.join(file), table, reader);
         }
         self.network(&proc, table);
-        self.filesystems.collect(&self.roots, &mut self.buffer, table);
+        self.filesystems
+            .collect(&self.roots, &mut self.buffer, table);
         uname(table);
     }
 
     fn network(&mut self, proc: &Path, table: &mut SeriesTable) {
         // The host's namespace is that of process 1, wherever the agent itself lives.
         let host = proc.join("1/net");
-        let net = if host.join("dev").exists() { host } else { proc.join("net") };
+        let net = if host.join("dev").exists() {
+            host
+        } else {
+            proc.join("net")
+        };
         let readers: [(&str, fn(&[u8], &mut SeriesTable)); 6] = [
             ("dev", network::dev),
             ("netstat", network::netstat),
@@ -142,6 +147,8 @@ fn uname(table: &mut SeriesTable) {
         ("sysname", text(uname.sysname())),
         ("version", text(uname.version())),
     ];
-    let labels = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let labels = fields
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
     put_with(table, &families::UNAME, &labels, 1.0);
 }

@@ -26,7 +26,6 @@ pub(super) fn number(bytes: &[u8]) -> Option<u64> {
     })
 }
 
-
 /// A float as `/proc` writes them.
 pub(super) fn float(bytes: &[u8]) -> Option<f64> {
     std::str::from_utf8(bytes.trim_ascii()).ok()?.parse().ok()
@@ -34,12 +33,15 @@ pub(super) fn float(bytes: &[u8]) -> Option<f64> {
 
 /// The lines, without their ends.
 pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
+    bytes
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty())
 }
 
 /// The words of a line.
 pub(super) fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty())
+    line.split(|byte| byte.is_ascii_whitespace())
+        .filter(|word| !word.is_empty())
 }
 
 /// `key value` lines.
@@ -52,7 +54,9 @@ pub(super) fn pairs(bytes: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
 
 /// The value of one key among `key value` lines.
 pub(super) fn value_of(bytes: &[u8], key: &[u8]) -> Option<u64> {
-    pairs(bytes).find(|&(name, _)| name == key).map(|(_, value)| value)
+    pairs(bytes)
+        .find(|&(name, _)| name == key)
+        .map(|(_, value)| value)
 }
 
 /// A pressure file's `total=` of the lines `some` and `full`, in microseconds.
@@ -65,7 +69,9 @@ pub(super) fn pressure(bytes: &[u8]) -> [Option<u64>; 2] {
             Some(b"full") => 1,
             _ => continue,
         };
-        totals[at] = words.find_map(|word| word.strip_prefix(b"total=")).and_then(number);
+        totals[at] = words
+            .find_map(|word| word.strip_prefix(b"total="))
+            .and_then(number);
     }
     totals
 }
@@ -125,7 +131,9 @@ impl Budget {
     fn take(&self) -> bool {
         let one_less = |left: usize| left.checked_sub(1);
         // Only a count: nothing is published through it.
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+            .is_ok()
     }
 
     fn give(&self) {

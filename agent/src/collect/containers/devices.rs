@@ -12,6 +12,9 @@ pub(super) fn name(proc: &Path, (major, minor): (u32, u32)) -> Option<String> {
         let mut words = scan::words(line);
         let found = scan::number(words.next()?)? == u64::from(major)
             && scan::number(words.next()?)? == u64::from(minor);
-        found.then(|| words.next()).flatten().map(|name| format!("/dev/{}", String::from_utf8_lossy(name)))
+        found
+            .then(|| words.next())
+            .flatten()
+            .map(|name| format!("/dev/{}", String::from_utf8_lossy(name)))
     })
 }

@@ -32,7 +32,9 @@ impl ContainerCollector {
         now_ms: i64,
         purpose: Purpose,
     ) -> bool {
-        if !identify(entry, snapshot) && now_ms - entry.seen_ms < self.options.unknown_grace.as_millis() as i64 {
+        if !identify(entry, snapshot)
+            && now_ms - entry.seen_ms < self.options.unknown_grace.as_millis() as i64
+        {
             return true;
         }
         let found = self.measure(entry);
@@ -84,16 +86,25 @@ impl ContainerCollector {
         };
         let interfaces = alive && self.options.files && self.read_interfaces(entry);
         let cpu_counted = counted.as_ref().filter(|_| self.abilities.cpu);
-        let memory_usage = memory.map(|memory| memory.usage_bytes).or(entry.stats.memory_usage);
+        let memory_usage = memory
+            .map(|memory| memory.usage_bytes)
+            .or(entry.stats.memory_usage);
         let inactive_file = entry.stats.memory.map(|memory| memory.inactive_file);
         let inactive_file = inactive_file.or_else(|| {
             // Of the cgroup alone, so only right where nothing lies below it.
             let alone = entry.members.len() <= 1;
-            memory.filter(|_| alone).and_then(|memory| memory.lru).map(|lru| lru.inactive_file)
+            memory
+                .filter(|_| alone)
+                .and_then(|memory| memory.lru)
+                .map(|lru| lru.inactive_file)
         });
         Found {
-            cpu_ns: cpu_counted.map(|counted| counted.cpu_ns + entry.base.cpu_ns).or(entry.stats.cpu_ns),
-            working_set: memory_usage.zip(inactive_file).map(|(usage, file)| usage.saturating_sub(file)),
+            cpu_ns: cpu_counted
+                .map(|counted| counted.cpu_ns + entry.base.cpu_ns)
+                .or(entry.stats.cpu_ns),
+            working_set: memory_usage
+                .zip(inactive_file)
+                .map(|(usage, file)| usage.saturating_sub(file)),
             memory_usage,
             counted,
             interfaces,
@@ -123,17 +134,28 @@ impl ContainerCollector {
             }
             pids
         };
-        entry.network.read(&self.namespaces, &entry.id, candidates, &mut self.buffer)
+        entry
+            .network
+            .read(&self.namespaces, &entry.id, candidates, &mut self.buffer)
     }
 
-    fn emit(&mut self, entry: &mut Entry, found: &Found, table: &mut SeriesTable, now_ms: i64, at_ms: i64) {
+    fn emit(
+        &mut self,
+        entry: &mut Entry,
+        found: &Found,
+        table: &mut SeriesTable,
+        now_ms: i64,
+        at_ms: i64,
+    ) {
         let known = entry.known.clone();
         let known = known.as_deref();
         let mut setter = Setter {
             table,
             places: &mut entry.places,
             identity: Identity {
-                guid: known.and_then(|known| known.guid.as_ref()).map_or("", |guid| guid.as_str()),
+                guid: known
+                    .and_then(|known| known.guid.as_ref())
+                    .map_or("", |guid| guid.as_str()),
                 name: known.map_or("", |known| &known.name),
                 image: known.map_or("", |known| &known.image),
                 id: &entry.path,
@@ -146,10 +168,19 @@ impl ContainerCollector {
         if let Some(counted) = &found.counted {
             self.emit_counted(&mut setter, counted, entry.base.oom_kills, interfaces_known);
         } else {
-            setter.set_if(Metric::OomEvents, entry.stats.oom_kills.map(|kills| kills as f64));
+            setter.set_if(
+                Metric::OomEvents,
+                entry.stats.oom_kills.map(|kills| kills as f64),
+            );
         }
-        setter.set_if(Metric::MemoryUsage, found.memory_usage.map(|bytes| bytes as f64));
-        setter.set_if(Metric::MemoryWorkingSet, found.working_set.map(|bytes| bytes as f64));
+        setter.set_if(
+            Metric::MemoryUsage,
+            found.memory_usage.map(|bytes| bytes as f64),
+        );
+        setter.set_if(
+            Metric::MemoryWorkingSet,
+            found.working_set.map(|bytes| bytes as f64),
+        );
         if entry.ended_ms.is_none() && self.options.files {
             emit_stats(&mut setter, &entry.stats);
             emit_limits(&mut setter, &entry.limits);
@@ -160,7 +191,11 @@ impl ContainerCollector {
             self.emit_devices(&mut setter, &entry.stats, with_devices);
         }
         let started = known.map_or(0.0, |known| known.started_at);
-        let started = if started > 0.0 { started } else { entry.born_ms as f64 / 1e3 };
+        let started = if started > 0.0 {
+            started
+        } else {
+            entry.born_ms as f64 / 1e3
+        };
         let seen_ms = entry.ended_ms.unwrap_or(now_ms);
         if found.counted.is_some() || entry.ended_ms.is_none() {
             setter.set(Metric::StartTime, started);
@@ -168,7 +203,13 @@ impl ContainerCollector {
         }
     }
 
-    fn emit_counted(&self, setter: &mut Setter<'_>, counted: &Counters, oom_base: u64, interfaces_known: bool) {
+    fn emit_counted(
+        &self,
+        setter: &mut Setter<'_>,
+        counted: &Counters,
+        oom_base: u64,
+        interfaces_known: bool,
+    ) {
         let able = self.abilities;
         let seconds = |ns: u64| ns as f64 / 1e9;
         let mut set = |able: bool, values: &[(Metric, u64)]| {
@@ -186,7 +227,10 @@ impl ContainerCollector {
         set(able.forks, &[(Metric::Forks, counted.forks)]);
         set(able.execs, &[(Metric::Execs, counted.execs)]);
         set(able.exits, &[(Metric::Exits, counted.exits)]);
-        set(able.oom, &[(Metric::OomEvents, counted.oom_kills + oom_base)]);
+        set(
+            able.oom,
+            &[(Metric::OomEvents, counted.oom_kills + oom_base)],
+        );
         set(
             able.network,
             &[
@@ -205,7 +249,10 @@ impl ContainerCollector {
                 (Metric::TransmitPackets, counted.transmit_packets),
             ],
         );
-        set(able.retransmits, &[(Metric::TcpRetransmits, counted.tcp_retransmits)]);
+        set(
+            able.retransmits,
+            &[(Metric::TcpRetransmits, counted.tcp_retransmits)],
+        );
         set(
             able.connections,
             &[
@@ -241,8 +288,12 @@ impl ContainerCollector {
             let (major, minor) = (major.to_string(), minor.to_string());
             let key = format!("{major}:{minor}");
             for (operation, bytes) in [("Read", device.read_bytes), ("Write", device.write_bytes)] {
-                let labels =
-                    [("device", name.as_str()), ("major", &major), ("minor", &minor), ("operation", operation)];
+                let labels = [
+                    ("device", name.as_str()),
+                    ("major", &major),
+                    ("minor", &minor),
+                    ("operation", operation),
+                ];
                 let key = format!("{key} {operation}");
                 setter.varied(&families::BLKIO_USAGE, &key, &labels, bytes as f64);
             }
@@ -269,7 +320,8 @@ fn identify(entry: &mut Entry, snapshot: &Snapshot) -> bool {
         if std::sync::Arc::ptr_eq(known, current) {
             return true;
         }
-        if known.guid != current.guid || known.name != current.name || known.image != current.image {
+        if known.guid != current.guid || known.name != current.name || known.image != current.image
+        {
             entry.places.clear();
         }
     } else {
@@ -286,8 +338,14 @@ fn emit_stats(setter: &mut Setter<'_>, stats: &Stats) {
     setter.set_if(Metric::CpuSystem, seconds(stats.system_ns));
     if let Some(throttling) = stats.throttling {
         setter.set(Metric::CpuPeriods, throttling.periods as f64);
-        setter.set(Metric::CpuThrottledPeriods, throttling.throttled_periods as f64);
-        setter.set(Metric::CpuThrottledSeconds, throttling.throttled_ns as f64 / 1e9);
+        setter.set(
+            Metric::CpuThrottledPeriods,
+            throttling.throttled_periods as f64,
+        );
+        setter.set(
+            Metric::CpuThrottledSeconds,
+            throttling.throttled_ns as f64 / 1e9,
+        );
     }
     if let Some(memory) = stats.memory {
         setter.set(Metric::MemoryRss, memory.rss as f64);
@@ -323,7 +381,10 @@ fn emit_limits(setter: &mut Setter<'_>, limits: &Limits) {
     setter.set_if(Metric::SpecCpuQuota, plain(limits.cpu_quota_us));
     setter.set_if(Metric::SpecCpuShares, plain(limits.cpu_shares));
     setter.set_if(Metric::SpecMemoryLimit, limit(limits.memory));
-    setter.set_if(Metric::SpecMemoryReservation, limit(limits.memory_reservation));
+    setter.set_if(
+        Metric::SpecMemoryReservation,
+        limit(limits.memory_reservation),
+    );
     setter.set_if(Metric::SpecMemorySwapLimit, limit(limits.memory_swap));
     setter.set_if(Metric::ThreadsMax, limit(limits.threads));
 }
@@ -359,8 +420,18 @@ fn account(entry: &mut Entry, found: &Found, now_ms: i64, net_dev: &[u8]) {
         write_bytes: counted.map_or(0, |counted| counted.write_bytes),
     };
     if counted.is_none() {
-        totals.read_bytes = entry.stats.devices.iter().map(|device| device.read_bytes).sum();
-        totals.write_bytes = entry.stats.devices.iter().map(|device| device.write_bytes).sum();
+        totals.read_bytes = entry
+            .stats
+            .devices
+            .iter()
+            .map(|device| device.read_bytes)
+            .sum();
+        totals.write_bytes = entry
+            .stats
+            .devices
+            .iter()
+            .map(|device| device.write_bytes)
+            .sum();
         if found.interfaces {
             for (_, interface) in network::own_interfaces(net_dev) {
                 totals.receive_bytes += interface.receive[BYTES];

@@ -59,6 +59,8 @@ pub(super) struct Member {
     pub(super) slot: Option<Slot>,
     /// Below the container's cgroup: the path from there, starting with `/`; empty for its own.
     pub(super) below: String,
+    /// Its directory was removed; it is not released yet.
+    pub(super) removed: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -103,13 +105,32 @@ impl Entry {
     pub(super) fn processes(&mut self, buffer: &mut Vec<u8>) -> Option<u64> {
         let mut count = self.files.processes(buffer)?;
         let directory = self.files.process_directories().next()?;
-        for below in self.members.iter().map(|member| &member.below).filter(|below| !below.is_empty()) {
+        for below in self
+            .members
+            .iter()
+            .map(|member| &member.below)
+            .filter(|below| !below.is_empty())
+        {
             let path = directory.join(&below[1..]).join("cgroup.procs");
             if scan::read_path(&path, buffer).is_ok() {
                 count += scan::lines(buffer).count() as u64;
             }
         }
         Some(count)
+    }
+
+    /// The container has a new cgroup. One that was started again before its end was told goes on
+    /// with its counters.
+    pub(super) fn begin(&mut self, born_ms: i64) {
+        let again = self.ended_ms.take().is_some() || !self.members.is_empty();
+        if again {
+            self.files.close();
+            self.network.close();
+            self.network.retry();
+            self.memory_id = None;
+            self.rounds_ended = 0;
+            self.born_ms = born_ms;
+        }
     }
 
     /// The container's cgroup was removed: its files are of no more use.
@@ -146,7 +167,11 @@ pub(super) fn add(into: &mut Counters, other: &Counters) {
     into.write_operations += other.write_operations;
     into.write_ns += other.write_ns;
     into.run_queue_ns += other.run_queue_ns;
-    for (sum, other) in into.run_queue_buckets.iter_mut().zip(&other.run_queue_buckets) {
+    for (sum, other) in into
+        .run_queue_buckets
+        .iter_mut()
+        .zip(&other.run_queue_buckets)
+    {
         *sum += other;
     }
 }

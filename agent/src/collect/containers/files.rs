@@ -142,7 +142,9 @@ impl Files {
     /// Directories whose `cgroup.procs` list the container's own processes; the first that can be
     /// read counts.
     pub(super) fn process_directories(&self) -> impl Iterator<Item = &Path> {
-        [&self.unified, &self.memory, &self.pids].into_iter().filter_map(Option::as_deref)
+        [&self.unified, &self.memory, &self.pids]
+            .into_iter()
+            .filter_map(Option::as_deref)
     }
 
     /// CPU time in nanoseconds, as the kernel accounts it.
@@ -166,7 +168,11 @@ impl Files {
 
     /// Tasks killed for lack of memory.
     pub(super) fn oom_kills(&mut self, buffer: &mut Vec<u8>) -> Option<u64> {
-        let name = if self.memory_v1 { "memory.oom_control" } else { "memory.events" };
+        let name = if self.memory_v1 {
+            "memory.oom_control"
+        } else {
+            "memory.events"
+        };
         let directory = self.memory.as_deref()?;
         self.kept[MEMORY_OOM].read(directory, name, Shape::Whole, buffer);
         scan::value_of(buffer, b"oom_kill")
@@ -203,7 +209,8 @@ impl Files {
         if let Some(directory) = &self.unified
             && self.kept[CPU_STAT].read(directory, "cpu.stat", Shape::Whole, buffer)
         {
-            let nanoseconds = |key| scan::value_of(buffer, key).map(|usec| usec.saturating_mul(1000));
+            let nanoseconds =
+                |key| scan::value_of(buffer, key).map(|usec| usec.saturating_mul(1000));
             stats.cpu_ns = nanoseconds(b"usage_usec");
             stats.user_ns = nanoseconds(b"user_usec");
             stats.system_ns = nanoseconds(b"system_usec");
@@ -236,19 +243,31 @@ impl Files {
     }
 
     fn read_memory(&mut self, wanted: Wanted, buffer: &mut Vec<u8>, stats: &mut Stats) {
-        let Some(directory) = self.memory.clone() else { return };
+        let Some(directory) = self.memory.clone() else {
+            return;
+        };
         let v1 = self.memory_v1;
         let kept = &mut self.kept;
         let mut read = |at: usize, names: [&str; 2], buffer: &mut Vec<u8>| {
             kept[at].read(&directory, names[usize::from(v1)], Shape::Whole, buffer)
         };
-        if wanted.memory_usage && read(MEMORY_USAGE, ["memory.current", "memory.usage_in_bytes"], buffer) {
+        if wanted.memory_usage
+            && read(
+                MEMORY_USAGE,
+                ["memory.current", "memory.usage_in_bytes"],
+                buffer,
+            )
+        {
             stats.memory_usage = scan::number(buffer);
         }
         if read(MEMORY_STAT, ["memory.stat"; 2], buffer) {
             stats.memory = memory(buffer, v1);
         }
-        if read(MEMORY_PEAK, ["memory.peak", "memory.max_usage_in_bytes"], buffer) {
+        if read(
+            MEMORY_PEAK,
+            ["memory.peak", "memory.max_usage_in_bytes"],
+            buffer,
+        ) {
             stats.memory_max_usage = scan::number(buffer);
         }
         if v1 {
@@ -280,7 +299,9 @@ impl Files {
                 });
             }
             let operations = "blkio.throttle.io_serviced_recursive";
-            if wanted.operations && self.kept[IO_OPERATIONS].read(directory, operations, Shape::Whole, buffer) {
+            if wanted.operations
+                && self.kept[IO_OPERATIONS].read(directory, operations, Shape::Whole, buffer)
+            {
                 v1_devices(buffer, &mut stats.devices, |device| {
                     (&mut device.reads, &mut device.writes)
                 });
@@ -314,7 +335,11 @@ impl Files {
             limits.cpu_shares = weight.map(shares_of_weight);
         }
         let names = if self.memory_v1 {
-            ["memory.limit_in_bytes", "memory.soft_limit_in_bytes", "memory.memsw.limit_in_bytes"]
+            [
+                "memory.limit_in_bytes",
+                "memory.soft_limit_in_bytes",
+                "memory.memsw.limit_in_bytes",
+            ]
         } else {
             ["memory.max", "memory.min", "memory.swap.max"]
         };
@@ -412,10 +437,16 @@ fn v1_devices(
 ) {
     for line in scan::lines(bytes) {
         let mut words = scan::words(line);
-        let Some(number) = words.next().and_then(device_number) else { continue };
+        let Some(number) = words.next().and_then(device_number) else {
+            continue;
+        };
         let operation = words.next();
-        let Some(value) = words.next().and_then(scan::number) else { continue };
-        let Some(device) = device_entry(devices, number) else { continue };
+        let Some(value) = words.next().and_then(scan::number) else {
+            continue;
+        };
+        let Some(device) = device_entry(devices, number) else {
+            continue;
+        };
         let (read, write) = fields(device);
         match operation {
             Some(b"Read") => *read = value,
@@ -429,11 +460,19 @@ fn v1_devices(
 fn v2_devices(bytes: &[u8], devices: &mut Vec<Device>) {
     for line in scan::lines(bytes) {
         let mut words = scan::words(line);
-        let Some(number) = words.next().and_then(device_number) else { continue };
-        let Some(device) = device_entry(devices, number) else { continue };
+        let Some(number) = words.next().and_then(device_number) else {
+            continue;
+        };
+        let Some(device) = device_entry(devices, number) else {
+            continue;
+        };
         for word in words {
-            let Some(equals) = word.iter().position(|&byte| byte == b'=') else { continue };
-            let Some(value) = scan::number(&word[equals + 1..]) else { continue };
+            let Some(equals) = word.iter().position(|&byte| byte == b'=') else {
+                continue;
+            };
+            let Some(value) = scan::number(&word[equals + 1..]) else {
+                continue;
+            };
             match &word[..equals] {
                 b"rbytes" => device.read_bytes = value,
                 b"wbytes" => device.write_bytes = value,
@@ -444,4 +483,3 @@ fn v2_devices(bytes: &[u8], devices: &mut Vec<Device>) {
         }
     }
 }
-

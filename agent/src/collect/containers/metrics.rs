@@ -174,7 +174,13 @@ impl Setter<'_> {
             let place = &mut self.places.buckets[at];
             if !self.table.set_at(*place, cumulative as f64, self.at_ms) {
                 let labels = [("le", bound)];
-                *place = intern(self.table, &families::RUN_QUEUE, Suffix::Bucket, self.identity, &labels);
+                *place = intern(
+                    self.table,
+                    &families::RUN_QUEUE,
+                    Suffix::Bucket,
+                    self.identity,
+                    &labels,
+                );
                 self.table.set_at(*place, cumulative as f64, self.at_ms);
             }
         }
@@ -183,7 +189,13 @@ impl Setter<'_> {
     }
 
     /// A series with labels that are not known beforehand; `key` tells it from others of the family.
-    pub(super) fn varied(&mut self, family: &'static Family, key: &str, labels: &[(&str, &str)], value: f64) {
+    pub(super) fn varied(
+        &mut self,
+        family: &'static Family,
+        key: &str,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) {
         let known = self
             .places
             .varied
@@ -199,7 +211,9 @@ impl Setter<'_> {
             None => {
                 let place = intern(self.table, family, Suffix::None, self.identity, labels);
                 self.table.set_at(place, value, self.at_ms);
-                self.places.varied.push((family.name, key.to_owned(), place));
+                self.places
+                    .varied
+                    .push((family.name, key.to_owned(), place));
             }
         }
     }

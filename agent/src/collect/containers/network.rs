@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
 use super::super::netdev::{self, Interface};
 use super::super::scan::{self, Shape};
@@ -35,13 +35,16 @@ pub(super) struct Network {
 #[derive(Debug)]
 pub(super) struct Namespaces {
     proc: PathBuf,
-    /// Inode of the host's network namespace.
+    /// Inode of the host's `net/dev`. Each namespace has its own; unlike the namespace's, anybody
+    /// may ask for it.
     host: Option<u64>,
 }
 
 impl Namespaces {
     pub(super) fn new(proc: &Path) -> Self {
-        let host = rustix::fs::stat(proc.join("1/ns/net")).ok().map(|stat| stat.st_ino);
+        let host = rustix::fs::stat(proc.join("1/net/dev"))
+            .ok()
+            .map(|stat| stat.st_ino);
         Self {
             proc: proc.to_owned(),
             host,
@@ -64,19 +67,24 @@ impl Network {
             self.searches += 1;
             self.reads = 0;
             let open = |pid: u32| open_process(&namespaces.proc, pid, container);
-            self.process = pids(buffer).into_iter().filter(|&pid| pid != 0).find_map(open);
+            self.process = pids(buffer)
+                .into_iter()
+                .filter(|&pid| pid != 0)
+                .find_map(open);
         }
-        let Some(process) = &self.process else { return false };
-        if self.reads < EARLY_READS {
+        let Some(process) = &self.process else {
+            return false;
+        };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(process, "net/dev", flags, Mode::empty()).map(File::from);
+        if let Ok(file) = &file
+            && self.reads < EARLY_READS
+        {
             self.reads += 1;
-            let namespace = rustix::fs::statat(process, "ns/net", AtFlags::empty());
-            if namespace.is_ok_and(|stat| Some(stat.st_ino) == namespaces.host) {
-                buffer.clear();
+            if rustix::fs::fstat(file).is_ok_and(|stat| Some(stat.st_ino) == namespaces.host) {
                 return false;
             }
         }
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(process, "net/dev", flags, Mode::empty()).map(File::from);
         let read = file.is_ok_and(|file| scan::read_file(&file, Shape::Records, buffer).is_ok());
         if read {
             self.known = true;
@@ -101,9 +109,8 @@ impl Network {
 
 /// The container's own interfaces of a `net/dev`.
 pub(super) fn own_interfaces(bytes: &[u8]) -> impl Iterator<Item = (&str, Interface)> {
-    netdev::interfaces(bytes).filter(|(name, _)| {
-        *name != "lo" && !FOREIGN.iter().any(|prefix| name.starts_with(prefix))
-    })
+    netdev::interfaces(bytes)
+        .filter(|(name, _)| *name != "lo" && !FOREIGN.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 /// The directory of a process, if the process is in the container's cgroup.
@@ -114,5 +121,8 @@ fn open_process(proc: &Path, pid: u32, container: &str) -> Option<File> {
     let mut membership = Vec::new();
     scan::read_file(&File::from(cgroup), Shape::Records, &mut membership).ok()?;
     let id = container.as_bytes();
-    membership.windows(id.len()).any(|window| window == id).then_some(directory)
+    membership
+        .windows(id.len())
+        .any(|window| window == id)
+        .then_some(directory)
 }

@@ -36,7 +36,10 @@ pub(super) fn rows<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Row> {
     let mut rows: BTreeMap<(bool, String), Row> = BTreeMap::new();
     for entry in entries.filter(|entry| entry.ended_ms.is_none() && entry.usage.now.at_ms != 0) {
         let guid = entry.known.as_ref().and_then(|known| known.guid.clone());
-        let name = entry.known.as_ref().map_or(entry.id.as_str(), |known| known.name.as_str());
+        let name = entry
+            .known
+            .as_ref()
+            .map_or(entry.id.as_str(), |known| known.name.as_str());
         let key = match &guid {
             Some(guid) => (false, guid.to_string()),
             None => (true, entry.id.clone()),
@@ -48,7 +51,9 @@ pub(super) fn rows<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Row> {
         });
         row.containers += 1;
         row.memory_bytes += entry.usage.memory_bytes;
-        let Some(before) = entry.usage.before else { continue };
+        let Some(before) = entry.usage.before else {
+            continue;
+        };
         let now = entry.usage.now;
         let seconds = (now.at_ms - before.at_ms) as f64 / 1e3;
         if seconds <= 0.0 {

@@ -70,7 +70,10 @@ pub(super) struct Abilities {
 impl Abilities {
     pub(super) fn of(status: &Status) -> Self {
         let attached = |name: &str| {
-            status.programs.iter().any(|program| program.name == name && program.off_because.is_none())
+            status
+                .programs
+                .iter()
+                .any(|program| program.name == name && program.off_because.is_none())
         };
         Self {
             cpu: attached("cpu_time"),

@@ -42,7 +42,12 @@ pub(super) struct Fake {
 
 impl Fake {
     pub(super) fn run(&self, slot: u32, cpu_ns: u64) {
-        self.slots.lock().unwrap().entry(Slot(slot)).or_default().cpu_ns += cpu_ns;
+        self.slots
+            .lock()
+            .unwrap()
+            .entry(Slot(slot))
+            .or_default()
+            .cpu_ns += cpu_ns;
     }
 }
 
@@ -52,7 +57,13 @@ impl Source for Fake {
     }
 
     fn read(&self, slot: Slot, into: &mut Counters) {
-        *into = self.slots.lock().unwrap().get(&slot).cloned().unwrap_or_default();
+        *into = self
+            .slots
+            .lock()
+            .unwrap()
+            .get(&slot)
+            .cloned()
+            .unwrap_or_default();
     }
 
     fn mark_container(&self, id: CgroupId) {
@@ -85,6 +96,7 @@ impl Source for Fake {
             slots_free: 0,
             slot_misses: 0,
             events_lost: 0,
+            memory_dropped: 0,
         }
     }
 }
@@ -160,7 +172,11 @@ impl Host {
     pub(super) fn know(&self, number: u32, guid: &str) -> String {
         self.directory.put(Container {
             id: container_id(number),
-            name: if guid.is_empty() { "foreign".into() } else { guid.into() },
+            name: if guid.is_empty() {
+                "foreign".into()
+            } else {
+                guid.into()
+            },
             image: "demo".into(),
             guid: guid.parse().ok(),
             ..Container::default()
@@ -179,14 +195,16 @@ impl Host {
     /// Ten seconds later: what a round sends, as `name{labels}` to value, and the timestamps.
     pub(super) fn round(&mut self) -> Samples {
         self.now_ms += 10_000;
-        self.collector.pass(&mut self.table, self.now_ms, Purpose::Round);
+        self.collector
+            .pass(&mut self.table, self.now_ms, Purpose::Round);
         let mut frames = Vec::new();
         self.table.finish(self.now_ms, &mut frames);
         Samples::of(&frames)
     }
 
     pub(super) fn look(&mut self) -> String {
-        self.collector.pass(&mut self.table, self.now_ms, Purpose::Look);
+        self.collector
+            .pass(&mut self.table, self.now_ms, Purpose::Look);
         self.table.text(Format::Prometheus)
     }
 }
@@ -229,11 +247,16 @@ impl Samples {
     fn of(frames: &[crate::signal::Frame]) -> Self {
         let mut samples = BTreeMap::new();
         for frame in frames {
-            let raw = snap::raw::Decoder::new().decompress_vec(&frame.payload).unwrap();
+            let raw = snap::raw::Decoder::new()
+                .decompress_vec(&frame.payload)
+                .unwrap();
             let request: WriteRequest = prost::Message::decode(raw.as_slice()).unwrap();
             for series in request.timeseries {
-                let labels: BTreeMap<_, _> =
-                    series.labels.iter().map(|label| (&*label.name, &*label.value)).collect();
+                let labels: BTreeMap<_, _> = series
+                    .labels
+                    .iter()
+                    .map(|label| (&*label.name, &*label.value))
+                    .collect();
                 let rest: Vec<_> = labels
                     .iter()
                     .filter(|&(&name, _)| !matches!(name, "__name__" | "id" | "image" | "name"))
@@ -251,7 +274,10 @@ impl Samples {
     /// The value of a series, which must be there and not end.
     #[track_caller]
     pub(super) fn value(&self, key: &str) -> f64 {
-        let &(value, _) = self.0.get(key).unwrap_or_else(|| panic!("no {key} in {:#?}", self.0));
+        let &(value, _) = self
+            .0
+            .get(key)
+            .unwrap_or_else(|| panic!("no {key} in {:#?}", self.0));
         assert!(!value.is_nan(), "{key} ended");
         value
     }

@@ -26,13 +26,20 @@ impl ContainerCollector {
             }
         }
         let walks = self.walks;
-        for entry in self.entries.iter_mut().flatten().filter(|entry| entry.walk != walks) {
+        for entry in self
+            .entries
+            .iter_mut()
+            .flatten()
+            .filter(|entry| entry.walk != walks)
+        {
             entry.end(now_ms);
         }
     }
 
     fn found(&mut self, root: &Path, path: &str, now_ms: i64) {
-        let Some((container, _)) = container_of_path(path) else { return };
+        let Some((container, _)) = container_of_path(path) else {
+            return;
+        };
         let container = container.to_owned();
         let index = match self.by_container.get(&container) {
             Some(&index) => index,
@@ -47,8 +54,8 @@ impl ContainerCollector {
         let walks = self.walks;
         if let Some(entry) = &mut self.entries[index] {
             entry.walk = walks;
-            if entry.ended_ms.take().is_some() {
-                entry.network.retry();
+            if entry.ended_ms.is_some() {
+                entry.begin(now_ms);
             }
         }
     }
@@ -56,12 +63,16 @@ impl ContainerCollector {
 
 /// Appends the paths of containers' cgroups, not looking below them.
 fn search(directory: &Path, path: &str, depth: usize, found: &mut Vec<String>) {
-    let Ok(children) = std::fs::read_dir(directory) else { return };
+    let Ok(children) = std::fs::read_dir(directory) else {
+        return;
+    };
     for child in children.flatten() {
         if !child.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        let Ok(name) = child.file_name().into_string() else { continue };
+        let Ok(name) = child.file_name().into_string() else {
+            continue;
+        };
         let path = format!("{path}/{name}");
         if container_of_path(&path).is_some() {
             found.push(path);
@@ -74,6 +85,9 @@ fn search(directory: &Path, path: &str, depth: usize, found: &mut Vec<String>) {
 /// When the cgroup was made, in Unix milliseconds, as far as its directory tells.
 pub(super) fn made_ms(hierarchy: &Hierarchy, path: &str) -> Option<i64> {
     let root = hierarchy.walkable().into_iter().next()?;
-    let modified = std::fs::metadata(root.join(path.trim_start_matches('/'))).ok()?.modified().ok()?;
+    let modified = std::fs::metadata(root.join(path.trim_start_matches('/')))
+        .ok()?
+        .modified()
+        .ok()?;
     i64::try_from(modified.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
 }

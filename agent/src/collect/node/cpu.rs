@@ -7,7 +7,9 @@ use crate::signal::series::{Family, SeriesTable};
 /// The unit of CPU times in `/proc/stat`: `USER_HZ`, 100 on all architectures that are left.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-const MODES: [&str; 8] = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
+const MODES: [&str; 8] = [
+    "user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal",
+];
 const GUEST_MODES: [&str; 2] = ["user", "nice"];
 
 /// `/proc/stat`.
@@ -39,7 +41,9 @@ fn cpu_times<'a>(cpu: &str, words: impl Iterator<Item = &'a [u8]>, table: &mut S
     let mut times = words.map(scan::number);
     let mut put_modes = |family: &Family, modes: &[&str]| {
         for mode in modes {
-            let Some(Some(ticks)) = times.next() else { return };
+            let Some(Some(ticks)) = times.next() else {
+                return;
+            };
             let labels = [("cpu", cpu), ("mode", mode)];
             put_with(table, family, &labels, ticks as f64 / TICKS_PER_SECOND);
         }
@@ -57,7 +61,10 @@ fn decimal(bytes: &[u8]) -> Option<&str> {
 /// `/proc/loadavg`.
 pub(super) fn loadavg(bytes: &[u8], table: &mut SeriesTable) {
     let loads = scan::words(bytes).map(scan::float);
-    for (family, load) in [&families::LOAD1, &families::LOAD5, &families::LOAD15].into_iter().zip(loads) {
+    for (family, load) in [&families::LOAD1, &families::LOAD5, &families::LOAD15]
+        .into_iter()
+        .zip(loads)
+    {
         put_if(table, family, load);
     }
 }
@@ -66,14 +73,33 @@ pub(super) fn loadavg(bytes: &[u8], table: &mut SeriesTable) {
 pub(super) fn schedstat(bytes: &[u8], table: &mut SeriesTable) {
     for line in scan::lines(bytes) {
         let mut words = scan::words(line);
-        let cpu = words.next().and_then(|word| decimal(word.strip_prefix(b"cpu")?));
+        let cpu = words
+            .next()
+            .and_then(|word| decimal(word.strip_prefix(b"cpu")?));
         let Some(cpu) = cpu else { continue };
         let values: Vec<u64> = words.skip(6).map_while(scan::number).collect();
-        let &[running, waiting, timeslices, ..] = values.as_slice() else { continue };
+        let &[running, waiting, timeslices, ..] = values.as_slice() else {
+            continue;
+        };
         let labels = [("cpu", cpu)];
-        put_with(table, &families::SCHEDSTAT_RUNNING, &labels, running as f64 / 1e9);
-        put_with(table, &families::SCHEDSTAT_WAITING, &labels, waiting as f64 / 1e9);
-        put_with(table, &families::SCHEDSTAT_TIMESLICES, &labels, timeslices as f64);
+        put_with(
+            table,
+            &families::SCHEDSTAT_RUNNING,
+            &labels,
+            running as f64 / 1e9,
+        );
+        put_with(
+            table,
+            &families::SCHEDSTAT_WAITING,
+            &labels,
+            waiting as f64 / 1e9,
+        );
+        put_with(
+            table,
+            &families::SCHEDSTAT_TIMESLICES,
+            &labels,
+            timeslices as f64,
+        );
     }
 }
 
@@ -91,7 +117,12 @@ pub(super) fn pressure_io(bytes: &[u8], table: &mut SeriesTable) {
 /// `/proc/pressure/memory`.
 pub(super) fn pressure_memory(bytes: &[u8], table: &mut SeriesTable) {
     let stalled = Some(&families::PRESSURE_MEMORY_STALLED);
-    pressure(bytes, table, Some(&families::PRESSURE_MEMORY_WAITING), stalled);
+    pressure(
+        bytes,
+        table,
+        Some(&families::PRESSURE_MEMORY_WAITING),
+        stalled,
+    );
 }
 
 /// `/proc/pressure/irq`.

@@ -21,9 +21,30 @@ const MAX_STUCK: usize = 32;
 
 /// Types that hold no data of their own: node exporter's default.
 const TYPES_LEFT_OUT: [&str; 24] = [
-    "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts",
-    "devtmpfs", "fusectl", "hugetlbfs", "iso9660", "mqueue", "nsfs", "overlay", "proc", "procfs",
-    "pstore", "rpc_pipefs", "securityfs", "selinuxfs", "squashfs", "sysfs", "tracefs",
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "fusectl",
+    "hugetlbfs",
+    "iso9660",
+    "mqueue",
+    "nsfs",
+    "overlay",
+    "proc",
+    "procfs",
+    "pstore",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "squashfs",
+    "sysfs",
+    "tracefs",
 ];
 
 /// One mount of the host.
@@ -65,7 +86,8 @@ impl Filesystems {
         if read.is_err() && scan::read_path(&roots.proc.join("mounts"), buffer).is_err() {
             return;
         }
-        self.stuck.retain(|_, worker| matches!(worker.answer.try_recv(), Err(TryRecvError::Empty)));
+        self.stuck
+            .retain(|_, worker| matches!(worker.answer.try_recv(), Err(TryRecvError::Empty)));
         let mut seen = HashSet::new();
         for mount in mounts_of(buffer) {
             if is_left_out(&mount) || !seen.insert((mount.device.clone(), mount.point.clone())) {
@@ -77,18 +99,36 @@ impl Filesystems {
     }
 
     fn put(&mut self, table: &mut SeriesTable, mount: &Mount, path: &Path) {
-        let labels =
-            [("device", &*mount.device), ("fstype", &*mount.kind), ("mountpoint", &*mount.point)];
+        let labels = [
+            ("device", &*mount.device),
+            ("fstype", &*mount.kind),
+            ("mountpoint", &*mount.point),
+        ];
         let space = self.space(path);
         let flag = |set: bool| if set { 1.0 } else { 0.0 };
-        put_with(table, &families::FILESYSTEM_DEVICE_ERROR, &labels, flag(space.is_none()));
+        put_with(
+            table,
+            &families::FILESYSTEM_DEVICE_ERROR,
+            &labels,
+            flag(space.is_none()),
+        );
         let Some(space) = space else { return };
-        put_with(table, &families::FILESYSTEM_READONLY, &labels, flag(mount.read_only));
+        put_with(
+            table,
+            &families::FILESYSTEM_READONLY,
+            &labels,
+            flag(mount.read_only),
+        );
         put_with(table, &families::FILESYSTEM_SIZE, &labels, space.size);
         put_with(table, &families::FILESYSTEM_FREE, &labels, space.free);
         put_with(table, &families::FILESYSTEM_AVAIL, &labels, space.available);
         put_with(table, &families::FILESYSTEM_FILES, &labels, space.files);
-        put_with(table, &families::FILESYSTEM_FILES_FREE, &labels, space.files_free);
+        put_with(
+            table,
+            &families::FILESYSTEM_FILES_FREE,
+            &labels,
+            space.files_free,
+        );
     }
 
     fn space(&mut self, path: &Path) -> Option<Space> {
@@ -126,7 +166,10 @@ fn spawn() -> Option<Worker> {
             }
         }
     };
-    std::thread::Builder::new().name("guidon-statfs".into()).spawn(run).ok()?;
+    std::thread::Builder::new()
+        .name("guidon-statfs".into())
+        .spawn(run)
+        .ok()?;
     Some(Worker { ask, answer })
 }
 
@@ -150,7 +193,10 @@ pub(super) fn mounts_of(bytes: &[u8]) -> impl Iterator<Item = Mount> {
             device: unescape(words.next()?),
             point: unescape(words.next()?),
             kind: unescape(words.next()?),
-            read_only: words.next()?.split(|&byte| byte == b',').any(|option| option == b"ro"),
+            read_only: words
+                .next()?
+                .split(|&byte| byte == b',')
+                .any(|option| option == b"ro"),
         })
     })
 }
@@ -178,9 +224,17 @@ fn is_left_out(mount: &Mount) -> bool {
         return true;
     }
     let below = |prefix: &str| {
-        mount.point.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        mount
+            .point
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let something_in = |prefix: &str| mount.point.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
+    let something_in = |prefix: &str| {
+        mount
+            .point
+            .strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty())
+    };
     below("/dev")
         || below("/proc")
         || below("/sys")

@@ -9,8 +9,12 @@ use crate::signal::series::SeriesTable;
 pub(super) fn meminfo(bytes: &[u8], table: &mut SeriesTable) {
     for line in scan::lines(bytes) {
         let mut words = scan::words(line);
-        let Some(key) = words.next().and_then(|word| word.strip_suffix(b":")) else { continue };
-        let Some(value) = words.next().and_then(scan::number) else { continue };
+        let Some(key) = words.next().and_then(|word| word.strip_suffix(b":")) else {
+            continue;
+        };
+        let Some(value) = words.next().and_then(scan::number) else {
+            continue;
+        };
         let (list, unit) = match words.next() {
             Some(b"kB") => (keyed::MEMINFO, 1024.0),
             _ => (keyed::MEMINFO_COUNTS, 1.0),

@@ -45,7 +45,9 @@ pub(super) fn netstat(bytes: &[u8], table: &mut SeriesTable) {
     let mut lines = scan::lines(bytes);
     while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
         let mut names = scan::words(names);
-        let Some(protocol) = names.next().and_then(|word| word.strip_suffix(b":")) else { continue };
+        let Some(protocol) = names.next().and_then(|word| word.strip_suffix(b":")) else {
+            continue;
+        };
         for (name, value) in names.zip(scan::words(values).skip(1)) {
             if let Some(value) = scan::float(value) {
                 put_key(table, keyed::NETSTAT, &[protocol, b"_", name], value);
@@ -57,7 +59,9 @@ pub(super) fn netstat(bytes: &[u8], table: &mut SeriesTable) {
 /// `/proc/net/snmp6`: `Ip6InOctets 12` lines, the protocol ending with the 6.
 pub(super) fn snmp6(bytes: &[u8], table: &mut SeriesTable) {
     for (key, value) in scan::pairs(bytes) {
-        let Some(six) = key.iter().position(|&byte| byte == b'6') else { continue };
+        let Some(six) = key.iter().position(|&byte| byte == b'6') else {
+            continue;
+        };
         let (protocol, name) = key.split_at(six + 1);
         put_key(table, keyed::NETSTAT, &[protocol, b"_", name], value as f64);
     }
@@ -68,9 +72,13 @@ pub(super) fn sockstat(bytes: &[u8], table: &mut SeriesTable) {
     let page = rustix::param::page_size() as f64;
     for line in scan::lines(bytes) {
         let mut words = scan::words(line);
-        let Some(protocol) = words.next().and_then(|word| word.strip_suffix(b":")) else { continue };
+        let Some(protocol) = words.next().and_then(|word| word.strip_suffix(b":")) else {
+            continue;
+        };
         while let (Some(name), Some(value)) = (words.next(), words.next()) {
-            let Some(value) = scan::number(value) else { continue };
+            let Some(value) = scan::number(value) else {
+                continue;
+            };
             let key: [&[u8]; 3] = [protocol, b"_", name];
             put_key(table, keyed::SOCKSTAT, &key, value as f64);
             put_key(table, keyed::SOCKSTAT_BYTES, &key, value as f64 * page);
@@ -86,15 +94,27 @@ fn put_key(table: &mut SeriesTable, list: keyed::Keyed, key: &[&[u8]], value: f6
 
 /// `/sys/class/net`: a directory per interface.
 pub(super) fn classes(directory: &Path, buffer: &mut Vec<u8>, table: &mut SeriesTable) {
-    let Ok(interfaces) = std::fs::read_dir(directory) else { return };
+    let Ok(interfaces) = std::fs::read_dir(directory) else {
+        return;
+    };
     for interface in interfaces.flatten() {
         let name = interface.file_name();
         let Some(name) = name.to_str() else { continue };
         let labels = [("device", name)];
         let path = interface.path();
-        let mut read = |file: &str| scan::read_path(&path.join(file), buffer).ok().map(|()| buffer.clone());
-        let Some(state) = read("operstate") else { continue };
-        let up = if state.trim_ascii() == b"up" { 1.0 } else { 0.0 };
+        let mut read = |file: &str| {
+            scan::read_path(&path.join(file), buffer)
+                .ok()
+                .map(|()| buffer.clone())
+        };
+        let Some(state) = read("operstate") else {
+            continue;
+        };
+        let up = if state.trim_ascii() == b"up" {
+            1.0
+        } else {
+            0.0
+        };
         put_with(table, &families::NETWORK_UP, &labels, up);
         for (file, family, unit) in [
             ("carrier", &families::NETWORK_CARRIER, 1.0),

@@ -25,7 +25,10 @@ fn a_file_longer_than_the_buffer_is_read_whole() {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("long");
     let content: Vec<u8> = (0..100_000u32).flat_map(u32::to_le_bytes).collect();
-    std::fs::File::create(&path).unwrap().write_all(&content).unwrap();
+    std::fs::File::create(&path)
+        .unwrap()
+        .write_all(&content)
+        .unwrap();
     let mut buffer = Vec::new();
     for shape in [Shape::Whole, Shape::Records] {
         read_file(&File::open(&path).unwrap(), shape, &mut buffer).unwrap();

@@ -116,7 +116,9 @@ keyed! {
 /// The family of a key.
 #[must_use]
 pub fn find(list: Keyed, key: &[u8]) -> Option<&'static Family> {
-    list.iter().find(|(name, _)| name.as_bytes() == key).map(|(_, family)| family)
+    list.iter()
+        .find(|(name, _)| name.as_bytes() == key)
+        .map(|(_, family)| family)
 }
 
 pub(super) fn entries() -> impl Iterator<Item = Entry> {

@@ -76,21 +76,24 @@ proptest! {
                         model.ended.push(container);
                     }
                 }
-                // The ring buffer was full: the agent re-reads the truth instead. What lived in
-                // between entirely is lost to the books, so only pending ends and births that
-                // still stand are dropped here.
+                // The ring buffer was full: the kernel side tells what the tree tells, births
+                // first, and the agent compares its books with the truth. Counts of a cgroup that
+                // came and went unseen would be lost, so that case is told in full.
                 Step::Lose => {
                     let stands = |event: &Event| match event {
                         Event::Born(cgroup) => model.live.values().flatten().any(|live| live.id == cgroup.id),
                         _ => true,
                     };
-                    let born_and_gone = !model.pending.iter().all(stands);
-                    if born_and_gone {
-                        deliver(&mut host, &mut model);
+                    if model.pending.iter().all(stands) {
+                        model.pending.sort_by_key(|event| match event {
+                            Event::Born(_) => 0,
+                            Event::Removed { .. } => 1,
+                            Event::Released { .. } => 2,
+                        });
                     }
-                    model.pending.clear();
-                    let truth = model.live.values().flatten().cloned().collect();
-                    host.collector.resync(truth, host.now_ms);
+                    deliver(&mut host, &mut model);
+                    let truth: Vec<Cgroup> = model.live.values().flatten().cloned().collect();
+                    host.collector.resync(&truth, host.now_ms);
                     reclaim(&mut host, &mut model);
                 }
                 Step::Round => {
@@ -139,5 +142,12 @@ fn deliver(host: &mut Host, model: &mut Model) {
 }
 
 fn reclaim(host: &mut Host, model: &mut Model) {
-    model.free.extend(host.kernel.recycled.lock().unwrap().drain(..).map(|slot| slot.0));
+    model.free.extend(
+        host.kernel
+            .recycled
+            .lock()
+            .unwrap()
+            .drain(..)
+            .map(|slot| slot.0),
+    );
 }
