@@ -6,6 +6,7 @@
 
 pub mod containers;
 pub mod node;
+pub mod own;
 
 use std::fmt::Write;
 
@@ -74,7 +75,7 @@ pub fn parts() -> [(&'static str, &'static str, Vec<Entry>); 3] {
             "Agent",
             "Every series carries `guid` (the host's) and `instance` (the host's name) where it is \
              sent to the bus; `GET /metrics` leaves them out.",
-            Vec::new(),
+            own::ENTRIES.to_vec(),
         ),
     ]
 }
@@ -112,3 +113,6 @@ pub fn markdown() -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

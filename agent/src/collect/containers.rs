@@ -15,8 +15,8 @@ mod entry;
 mod files;
 mod metrics;
 mod network;
-mod rows;
 mod source;
+mod table;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -33,13 +33,14 @@ use self::files::Files;
 use self::metrics::Places;
 use self::network::{Namespaces, Network};
 use self::source::Abilities;
+use self::table::table;
 use super::hierarchy::Hierarchy;
+use super::rows::Row;
 use super::scan::Budget;
 use crate::directory::{Directory, container_of_path};
 use crate::kernel::{Cgroup, Counters, Event, Memory, Slot};
 use crate::signal::series::SeriesTable;
 
-pub use rows::Row;
 pub use source::Source;
 
 /// How long a container that the directory does not know is held back.
@@ -376,7 +377,7 @@ impl ContainerCollector {
     /// Rates and gauges of the latest round: a row per guid, a container without one for itself.
     #[must_use]
     pub fn rows(&self) -> Vec<Row> {
-        rows::rows(self.entries.iter().flatten())
+        table(self.entries.iter().flatten())
     }
 }
 

@@ -10,11 +10,14 @@ mod memory;
 mod network;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::path::{Path, PathBuf};
 
 use super::catalogue::node as families;
+use super::rows::Row;
 use super::scan;
+use crate::config::Guid;
 use crate::signal::series::{Family, SeriesTable, Suffix};
 
 /// Where the host's file systems are seen.
@@ -43,6 +46,7 @@ impl Default for Roots {
 pub struct NodeCollector {
     roots: Roots,
     filesystems: filesystem::Filesystems,
+    usage: usage::Usage,
     buffer: Vec<u8>,
 }
 
@@ -53,6 +57,7 @@ impl NodeCollector {
         Self {
             filesystems: filesystem::Filesystems::default(),
             roots,
+            usage: usage::Usage::default(),
             buffer: Vec::new(),
         }
     }
@@ -60,6 +65,7 @@ impl NodeCollector {
     /// Sets the host's values in the table, in a new pass.
     pub fn pass(&mut self, table: &mut SeriesTable, now_ms: i64) {
         table.begin();
+        self.usage.begin(now_ms);
         put(table, &families::TIME, now_ms as f64 / 1e3);
         let proc = self.roots.proc.clone();
         let readers: [(&str, fn(&[u8], &mut SeriesTable)); 11] = [
@@ -82,6 +88,13 @@ impl NodeCollector {
         self.filesystems
             .collect(&self.roots, &mut self.buffer, table);
         uname(table);
+    }
+
+    /// The host's line of the live table, with rates between the latest two passes that are some
+    /// time apart.
+    #[must_use]
+    pub fn row(&self, host: Guid, name: &str) -> Row {
+        self.usage.row(host, name)
     }
 
     fn network(&mut self, proc: &Path, table: &mut SeriesTable) {
@@ -118,6 +131,7 @@ impl NodeCollector {
     fn read(&mut self, path: &Path, table: &mut SeriesTable, reader: fn(&[u8], &mut SeriesTable)) {
         if scan::read_path(path, &mut self.buffer).is_ok() {
             reader(&self.buffer, table);
+            self.usage.take(path, &self.buffer);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! One container's values in one pass: counters, files, series.
 
-use super::entry::{Entry, Totals};
+use super::entry::Entry;
 use super::files::{Limits, Stats, Wanted};
 use super::metrics::{Identity, Metric, Setter};
+use super::source::Abilities;
 use super::{ContainerCollector, Purpose, ROUNDS_ENDED, SELDOM, devices, network, sum};
 use crate::collect::catalogue::containers as families;
 use crate::collect::netdev::{BYTES, DROPPED, ERRORS, PACKETS};
+use crate::collect::rows::Totals;
 use crate::collect::scan;
 use crate::directory::Snapshot;
 use crate::kernel::Counters;
@@ -48,7 +50,7 @@ impl ContainerCollector {
         if purpose == Purpose::Look {
             return true;
         }
-        account(entry, &found, now_ms, &self.buffer);
+        account(entry, &found, self.abilities, now_ms, &self.buffer);
         entry.sent_ms = now_ms;
         if entry.ended_ms.is_some() {
             entry.rounds_ended += 1;
@@ -280,7 +282,7 @@ impl ContainerCollector {
     }
 
     fn emit_devices(&mut self, setter: &mut Setter<'_>, stats: &Stats, with_totals: bool) {
-        for device in &stats.devices {
+        for device in stats.devices.iter().flatten() {
             let (major, minor) = device.number;
             let name = self.device_names.entry(device.number).or_insert_with(|| {
                 devices::name(&self.options.proc, device.number).unwrap_or_default()
@@ -408,38 +410,30 @@ fn emit_interfaces(setter: &mut Setter<'_>, net_dev: &[u8]) {
 }
 
 /// Keeps this round's totals for the live table.
-fn account(entry: &mut Entry, found: &Found, now_ms: i64, net_dev: &[u8]) {
+fn account(entry: &mut Entry, found: &Found, able: Abilities, now_ms: i64, net_dev: &[u8]) {
     let counted = found.counted.as_ref();
     let mut totals = Totals {
         at_ms: now_ms,
-        cpu_ns: found.cpu_ns.unwrap_or(0),
-        run_queue_ns: counted.map_or(0, |counted| counted.run_queue_ns),
-        receive_bytes: counted.map_or(0, |counted| counted.receive_bytes),
-        transmit_bytes: counted.map_or(0, |counted| counted.transmit_bytes),
-        read_bytes: counted.map_or(0, |counted| counted.read_bytes),
-        write_bytes: counted.map_or(0, |counted| counted.write_bytes),
+        cpu_ns: found.cpu_ns,
+        run_queue_ns: counted.filter(|_| able.run_queue).map(|counted| counted.run_queue_ns),
+        ..Totals::default()
     };
-    if counted.is_none() {
-        totals.read_bytes = entry
-            .stats
-            .devices
-            .iter()
-            .map(|device| device.read_bytes)
-            .sum();
-        totals.write_bytes = entry
-            .stats
-            .devices
-            .iter()
-            .map(|device| device.write_bytes)
-            .sum();
-        if found.interfaces {
-            for (_, interface) in network::own_interfaces(net_dev) {
-                totals.receive_bytes += interface.receive[BYTES];
-                totals.transmit_bytes += interface.transmit[BYTES];
-            }
-        }
+    if let Some(counted) = counted.filter(|_| able.network) {
+        totals.receive_bytes = Some(counted.receive_bytes);
+        totals.transmit_bytes = Some(counted.transmit_bytes);
+    } else if found.interfaces {
+        let all = || network::own_interfaces(net_dev).map(|(_, interface)| interface);
+        totals.receive_bytes = Some(all().map(|interface| interface.receive[BYTES]).sum());
+        totals.transmit_bytes = Some(all().map(|interface| interface.transmit[BYTES]).sum());
+    }
+    if let Some(counted) = counted.filter(|_| able.block) {
+        totals.read_bytes = Some(counted.read_bytes);
+        totals.write_bytes = Some(counted.write_bytes);
+    } else if let Some(devices) = &entry.stats.devices {
+        totals.read_bytes = Some(devices.iter().map(|device| device.read_bytes).sum());
+        totals.write_bytes = Some(devices.iter().map(|device| device.write_bytes).sum());
     }
     entry.usage.before = (entry.usage.now.at_ms != 0).then_some(entry.usage.now);
     entry.usage.now = totals;
-    entry.usage.memory_bytes = found.memory_usage.unwrap_or(0);
+    entry.usage.memory_bytes = found.memory_usage;
 }

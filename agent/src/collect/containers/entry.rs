@@ -8,6 +8,7 @@ use guidon_common::CgroupId;
 use super::files::{Files, Limits, Stats};
 use super::metrics::Places;
 use super::network::Network;
+use crate::collect::rows::Totals;
 use crate::collect::scan;
 use crate::directory;
 use crate::kernel::{Counters, Slot};
@@ -74,18 +75,7 @@ pub(super) struct Base {
 pub(super) struct Usage {
     pub(super) now: Totals,
     pub(super) before: Option<Totals>,
-    pub(super) memory_bytes: u64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Totals {
-    pub(super) at_ms: i64,
-    pub(super) cpu_ns: u64,
-    pub(super) run_queue_ns: u64,
-    pub(super) receive_bytes: u64,
-    pub(super) transmit_bytes: u64,
-    pub(super) read_bytes: u64,
-    pub(super) write_bytes: u64,
+    pub(super) memory_bytes: Option<u64>,
 }
 
 impl Entry {

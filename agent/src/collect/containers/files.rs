@@ -21,7 +21,7 @@ pub(super) struct Stats {
     pub(super) processes: Option<u64>,
     /// CPU, memory, I/O; each waiting and stalled, in microseconds.
     pub(super) pressure: [[Option<u64>; 2]; 3],
-    pub(super) devices: Vec<Device>,
+    pub(super) devices: Option<Vec<Device>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -180,12 +180,7 @@ impl Files {
 
     /// Reads what is wanted; `stats` is replaced.
     pub(super) fn read(&mut self, wanted: Wanted, buffer: &mut Vec<u8>, stats: &mut Stats) {
-        let mut devices = std::mem::take(&mut stats.devices);
-        devices.clear();
-        *stats = Stats {
-            devices,
-            ..Stats::default()
-        };
+        *stats = Stats::default();
         self.read_cpu(wanted, buffer, stats);
         self.read_memory(wanted, buffer, stats);
         self.read_io(wanted, buffer, stats);
@@ -294,7 +289,7 @@ impl Files {
         if let Some(directory) = &self.blkio {
             let bytes = "blkio.throttle.io_service_bytes_recursive";
             if self.kept[IO].read(directory, bytes, Shape::Whole, buffer) {
-                v1_devices(buffer, &mut stats.devices, |device| {
+                v1_devices(buffer, stats.devices.get_or_insert_default(), |device| {
                     (&mut device.read_bytes, &mut device.write_bytes)
                 });
             }
@@ -302,14 +297,14 @@ impl Files {
             if wanted.operations
                 && self.kept[IO_OPERATIONS].read(directory, operations, Shape::Whole, buffer)
             {
-                v1_devices(buffer, &mut stats.devices, |device| {
+                v1_devices(buffer, stats.devices.get_or_insert_default(), |device| {
                     (&mut device.reads, &mut device.writes)
                 });
             }
         } else if let Some(directory) = &self.unified
             && self.kept[IO].read(directory, "io.stat", Shape::Whole, buffer)
         {
-            v2_devices(buffer, &mut stats.devices);
+            v2_devices(buffer, stats.devices.get_or_insert_default());
         }
     }
 

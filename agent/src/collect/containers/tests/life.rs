@@ -342,7 +342,7 @@ fn the_live_table_has_rates_by_guid() {
     host.events(&[born(11, &paths[0], 2), born(12, &paths[1], 3)]);
     host.collector
         .pass(&mut host.table, 1_000_000, Purpose::Round);
-    assert!(!host.collector.rows()[0].complete, "no interval yet");
+    assert!(host.collector.rows()[0].cpu.is_none(), "no interval yet");
     host.kernel.run(2, 5_000_000_000);
     host.kernel.run(3, 10_000_000_000);
     host.collector
@@ -353,7 +353,7 @@ fn the_live_table_has_rates_by_guid() {
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].guid.as_ref().unwrap().as_str(), "app-1");
     assert_eq!(
-        (rows[0].containers, rows[0].cpu, rows[0].complete),
-        (2, 1.5, true)
+        (rows[0].containers, rows[0].cpu),
+        (2, Some(1.5))
     );
 }

@@ -1,0 +1,62 @@
+//! Families of the agent itself.
+
+use super::families;
+
+families! {
+    /// All families of the agent itself.
+    ENTRIES:
+    BUILD_INFO Gauge "guidon_build_info" ["version"] ""
+        "The version that runs; always 1." <- "the build" / "";
+    CPU_SECONDS Counter "process_cpu_seconds_total" [] "s"
+        "CPU time of the agent, in seconds." <- "`/proc/self/stat`" / "";
+    RESIDENT Gauge "process_resident_memory_bytes" [] "bytes"
+        "Resident memory of the agent, mapped counter pages included." <- "`/proc/self/stat`" / "";
+    VIRTUAL Gauge "process_virtual_memory_bytes" [] "bytes"
+        "Address space of the agent." <- "`/proc/self/stat`" / "";
+    THREADS Gauge "process_threads" [] ""
+        "Threads of the agent." <- "`/proc/self/stat`" / "";
+    OPEN_FILES Gauge "process_open_fds" [] ""
+        "Open files of the agent." <- "`/proc/self/fd`" / "";
+    MAX_FILES Gauge "process_max_fds" [] ""
+        "Most files the agent may open." <- "`RLIMIT_NOFILE`" / "";
+    START_TIME Gauge "process_start_time_seconds" [] "s"
+        "Unix time of the agent's start." <- "the agent's clock" / "";
+    ROUNDS Counter "guidon_collect_rounds_total" [] ""
+        "Rounds of collection." <- "agent" / "";
+    ROUNDS_SKIPPED Counter "guidon_collect_rounds_skipped_total" [] ""
+        "Rounds that fell out because the one before took too long." <- "agent" / "";
+    DURATION Gauge "guidon_collect_duration_seconds" ["part"] "s"
+        "Time that a part of the latest round took." <- "agent" / "";
+    SERIES Gauge "guidon_collect_series" ["table"] ""
+        "Live series." <- "agent" / "";
+    CONTAINERS Gauge "guidon_collect_containers" [] ""
+        "Containers in the books." <- "agent" / "";
+    SAMPLES_DROPPED Counter "guidon_collect_samples_dropped_total" [] ""
+        "Collected samples given up because the way to the bus refused them for too long." <- "agent" / "";
+    PROGRAM_RUNS Counter "guidon_bpf_program_run_count_total" ["program"] ""
+        "Runs of a kernel program, while the kernel keeps statistics." <- "the kernel's program info" / "";
+    PROGRAM_SECONDS Counter "guidon_bpf_program_run_seconds_total" ["program"] "s"
+        "Time spent in a kernel program, while the kernel keeps statistics." <- "the kernel's program info" / "";
+    PROGRAM_ATTACHED Gauge "guidon_bpf_program_attached" ["program"] ""
+        "1 if the kernel program is attached." <- "agent" / "";
+    KERNEL_LOADED Gauge "guidon_kernel_loaded" [] ""
+        "1 if the kernel side is loaded." <- "agent" / "";
+    SLOTS Gauge "guidon_kernel_slots" ["state"] ""
+        "Counter slots for cgroups, free and used." <- "agent" / "";
+    SLOT_MISSES Counter "guidon_kernel_slot_misses_total" [] ""
+        "Cgroups that found no free slot and count to the host." <- "kernel program" / "";
+    EVENTS_LOST Counter "guidon_kernel_events_lost_total" [] ""
+        "Events that the ring buffer had no room for." <- "kernel program" / "";
+    MEMORY_DROPPED Counter "guidon_kernel_memory_dropped_total" [] ""
+        "Cgroups that the memory iterator had no room for." <- "kernel program" / "";
+    RECORDS Counter "guidon_records_total" ["signal" "stage" "reason" "guid"] ""
+        "Records by what became of them; received + collected = sent + spooled + in flight + dropped." <- "ledger" / "";
+    SPOOL_RECORDS Gauge "guidon_spool_records" ["signal" "destination"] ""
+        "Records on disk that are not delivered." <- "ledger" / "";
+    SPOOL_BYTES Gauge "guidon_spool_bytes" ["signal" "destination"] "bytes"
+        "Bytes on disk." <- "ledger" / "";
+    IN_FLIGHT Gauge "guidon_in_flight_records" ["signal" "destination"] ""
+        "Records on the line, or in memory where nothing is spooled." <- "ledger" / "";
+    RESENT Counter "guidon_resent_records_total" ["signal" "destination"] ""
+        "Records that were handed to the network more than once, as far as known." <- "ledger" / "";
+}
