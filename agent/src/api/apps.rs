@@ -10,9 +10,10 @@ use axum::http::{HeaderMap, StatusCode};
 use super::audit::{Asker, detached};
 use super::body;
 use super::error::ApiError;
-use super::model::{AppList, AppPut, AppRequest, AppView, ErrorBody, PutOutcome};
+use super::model::{AppList, AppPut, ErrorBody};
 use super::routes::Context;
 use crate::config::Guid;
+use crate::drive::{App, AppStatus, Outcome};
 
 /// The guid in the path.
 pub(super) struct GuidPath(Guid);
@@ -53,7 +54,7 @@ pub(super) async fn list(State(context): State<Context>) -> Result<Json<AppList>
     path = "/api/v1/apps/{guid}",
     tag = "apps",
     params(("guid" = String, Path, description = "RFC 1123 label: container and host name too")),
-    request_body = AppRequest,
+    request_body = App,
     responses(
         (status = 200, description = "It was there; the same or changed", body = AppPut),
         (status = 201, description = "It is new", body = AppPut),
@@ -74,7 +75,8 @@ pub(super) async fn make(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<AppPut>), ApiError> {
-    let request: Result<AppRequest, ApiError> = body::json(&headers, body).await;
+    let request = body::bytes(&headers, body).await;
+    let request = request.and_then(|json| App::from_json(&json).map_err(ApiError::from));
     detached(async move {
         let outcome = match request {
             Ok(request) => context.handles.apps.put(guid.clone(), request).await,
@@ -85,15 +87,15 @@ pub(super) async fn make(
         };
         let outcome = outcome.map_err(ApiError::from);
         let word = outcome.as_ref().map(|(outcome, _)| match outcome {
-            PutOutcome::Created => "created",
-            PutOutcome::Changed => "changed",
-            PutOutcome::Unchanged => "unchanged",
+            Outcome::Created => "created",
+            Outcome::Changed => "changed",
+            Outcome::Unchanged => "unchanged",
         });
         asker.audit("app put", guid.as_str(), word);
         let (outcome, app) = outcome?;
         let status = match outcome {
-            PutOutcome::Created => StatusCode::CREATED,
-            PutOutcome::Changed | PutOutcome::Unchanged => StatusCode::OK,
+            Outcome::Created => StatusCode::CREATED,
+            Outcome::Changed | Outcome::Unchanged => StatusCode::OK,
         };
         Ok((status, Json(AppPut { outcome, app })))
     })
@@ -107,7 +109,7 @@ pub(super) async fn make(
     tag = "apps",
     params(("guid" = String, Path)),
     responses(
-        (status = 200, body = AppView),
+        (status = 200, body = AppStatus),
         (status = 400, description = "No guid", body = ErrorBody),
         (status = 404, description = "There is no such app", body = ErrorBody),
         (status = 503, description = "The driver is away", body = ErrorBody),
@@ -116,7 +118,7 @@ pub(super) async fn make(
 pub(super) async fn show(
     State(context): State<Context>,
     GuidPath(guid): GuidPath,
-) -> Result<Json<AppView>, ApiError> {
+) -> Result<Json<AppStatus>, ApiError> {
     Ok(Json(context.handles.apps.get(guid).await?))
 }
 

@@ -1,22 +1,18 @@
-//! JSON bodies, limited before they are decoded; errors name the field.
+//! JSON bodies, limited before they are decoded.
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 
 const MOST_BODY_BYTES: usize = 1 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads and decodes a body.
-pub(super) async fn json<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<T, ApiError> {
+/// Reads a body that claims to be JSON.
+pub(super) async fn bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or(""));
@@ -58,50 +54,5 @@ pub(super) async fn json<T: DeserializeOwned>(
             ));
         }
     };
-    decode(&bytes)
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        if inner.is_data() {
-            let field = field_of(&path, &inner.to_string());
-            let message = match &field {
-                Some(field) => format!("{field}: {inner}"),
-                None => inner.to_string(),
-            };
-            let invalid = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message);
-            match field {
-                Some(field) => invalid.at_field(field),
-                None => invalid,
-            }
-        } else {
-            bad_json(&inner)
-        }
-    })?;
-    deserializer.end().map_err(|error| bad_json(&error))?;
-    Ok(value)
-}
-
-fn bad_json(error: &serde_json::Error) -> ApiError {
-    ApiError::new(
-        StatusCode::BAD_REQUEST,
-        "bad_json",
-        format!("the body is not JSON: {error}"),
-    )
-}
-
-/// The field that an error is about: its path; for a missing field, the path of the field itself.
-fn field_of(path: &str, message: &str) -> Option<String> {
-    let missing = message
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.split('`').next());
-    match (path, missing) {
-        (".", None) => None,
-        (".", Some(missing)) => Some(missing.to_owned()),
-        (path, None) => Some(path.to_owned()),
-        (path, Some(missing)) => Some(format!("{path}.{missing}")),
-    }
+    Ok(bytes)
 }

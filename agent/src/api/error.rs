@@ -4,8 +4,9 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::handles::{AppsError, BusError, ReloadError, Unavailable};
+use super::handles::{BusError, ReloadError, Unavailable};
 use super::model::{ErrorBody, ErrorDetail};
+use crate::drive::DriveError;
 
 /// An answer that says why not.
 #[derive(Debug, Clone)]
@@ -68,22 +69,26 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<AppsError> for ApiError {
-    fn from(error: AppsError) -> Self {
-        let message = error.to_string();
-        match error {
-            AppsError::Invalid { field, .. } => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message).at_field(field)
+impl From<DriveError> for ApiError {
+    fn from(error: DriveError) -> Self {
+        let status = match &error {
+            DriveError::Invalid { .. } | DriveError::NoDriver(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
             }
-            AppsError::Forbidden { .. } => Self::new(StatusCode::FORBIDDEN, "forbidden", message),
-            AppsError::Conflict { .. } => Self::new(StatusCode::CONFLICT, "conflict", message),
-            AppsError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", message),
-            AppsError::Unavailable { .. } => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+            DriveError::Forbidden { .. } => StatusCode::FORBIDDEN,
+            DriveError::Conflict { .. } => StatusCode::CONFLICT,
+            DriveError::NotFound(_) => StatusCode::NOT_FOUND,
+            // The image may come: until then it is the description that cannot be followed.
+            DriveError::Image { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            DriveError::Refused { .. } => StatusCode::BAD_GATEWAY,
+            DriveError::Unavailable { .. } | DriveError::Storage { .. } | DriveError::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
             }
-            AppsError::Failed { .. } => {
-                Self::new(StatusCode::BAD_GATEWAY, "driver_failed", message)
-            }
+        };
+        let answer = Self::new(status, error.code(), error.to_string());
+        match error.field() {
+            Some(field) => answer.at_field(field),
+            None => answer,
         }
     }
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::model::{AppRequest, AppView, PutOutcome, Readiness, ReloadReport, Status};
+use super::model::{Readiness, ReloadReport, Status};
 use crate::config::{ConfigError, Guid};
+use crate::drive::{App, AppStatus, DriveError, Outcome};
+use crate::signal::series::Format;
 use crate::signal::{Frame, Signal};
 
 /// Everything that the API can ask. Cheap to clone.
@@ -23,37 +25,10 @@ pub struct Handles {
 /// Makes apps exist and go. The API lets a change run to its end even if the caller hangs up.
 pub trait AppsHandle: Send + Sync {
     /// Makes the app be as described. Idempotent.
-    fn put(
-        &self,
-        guid: Guid,
-        app: AppRequest,
-    ) -> BoxFuture<'_, Result<(PutOutcome, AppView), AppsError>>;
-    fn list(&self) -> BoxFuture<'_, Result<Vec<AppView>, AppsError>>;
-    fn get(&self, guid: Guid) -> BoxFuture<'_, Result<AppView, AppsError>>;
-    fn remove(&self, guid: Guid) -> BoxFuture<'_, Result<(), AppsError>>;
-}
-
-/// Why an app is not as asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AppsError {
-    /// A field cannot be as it is: 422.
-    #[error("{field}: {message}")]
-    Invalid { field: String, message: String },
-    /// The configuration does not allow it: 403.
-    #[error("{message} (rule: {rule})")]
-    Forbidden { rule: String, message: String },
-    /// Something that is not this app is in the way: 409.
-    #[error("{message}")]
-    Conflict { message: String },
-    /// There is no such app: 404.
-    #[error("there is no app {guid}")]
-    NotFound { guid: Guid },
-    /// The driver cannot be reached now: 503.
-    #[error("{reason}")]
-    Unavailable { reason: String },
-    /// The driver was reached and failed: 502.
-    #[error("{message}")]
-    Failed { message: String },
+    fn put(&self, guid: Guid, app: App) -> BoxFuture<'_, Result<(Outcome, AppStatus), DriveError>>;
+    fn list(&self) -> BoxFuture<'_, Result<Vec<AppStatus>, DriveError>>;
+    fn get(&self, guid: Guid) -> BoxFuture<'_, Result<AppStatus, DriveError>>;
+    fn remove(&self, guid: Guid) -> BoxFuture<'_, Result<(), DriveError>>;
 }
 
 /// Tells how the agent is.
@@ -74,9 +49,13 @@ pub enum MetricsPage {
     Node,
 }
 
-/// Renders series in Prometheus' text format, version 0.0.4.
+/// Renders series in an exposition format.
 pub trait MetricsHandle: Send + Sync {
-    fn render(&self, page: MetricsPage) -> BoxFuture<'_, Result<Bytes, Unavailable>>;
+    fn render(
+        &self,
+        page: MetricsPage,
+        format: Format,
+    ) -> BoxFuture<'_, Result<Bytes, Unavailable>>;
 }
 
 /// Something is switched off or not there yet: 503.

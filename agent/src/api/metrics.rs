@@ -14,8 +14,8 @@ use super::handles::MetricsPage;
 use super::model::ErrorBody;
 use super::negotiate;
 use super::routes::Context;
+use crate::signal::series::Format;
 
-const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Below, compressing costs more than it saves.
 const LEAST_GZIP_BYTES: usize = 1 << 10;
 
@@ -25,8 +25,8 @@ const LEAST_GZIP_BYTES: usize = 1 << 10;
     path = "/metrics",
     tag = "metrics",
     responses(
-        (status = 200, description = "Text format 0.0.4", body = String, content_type = "text/plain"),
-        (status = 406, description = "The caller takes no text", body = ErrorBody),
+        (status = 200, description = "Text format 0.0.4, or OpenMetrics 1.0 where it is asked for", body = String, content_type = "text/plain"),
+        (status = 406, description = "The caller takes neither", body = ErrorBody),
         (status = 503, description = "Not there yet", body = ErrorBody),
     ),
 )]
@@ -43,8 +43,8 @@ pub(super) async fn agent(
     path = "/metrics/containers",
     tag = "metrics",
     responses(
-        (status = 200, description = "Text format 0.0.4", body = String, content_type = "text/plain"),
-        (status = 406, description = "The caller takes no text", body = ErrorBody),
+        (status = 200, description = "Text format 0.0.4, or OpenMetrics 1.0 where it is asked for", body = String, content_type = "text/plain"),
+        (status = 406, description = "The caller takes neither", body = ErrorBody),
         (status = 503, description = "Switched off, or not there yet", body = ErrorBody),
     ),
 )]
@@ -61,8 +61,8 @@ pub(super) async fn containers(
     path = "/metrics/node",
     tag = "metrics",
     responses(
-        (status = 200, description = "Text format 0.0.4", body = String, content_type = "text/plain"),
-        (status = 406, description = "The caller takes no text", body = ErrorBody),
+        (status = 200, description = "Text format 0.0.4, or OpenMetrics 1.0 where it is asked for", body = String, content_type = "text/plain"),
+        (status = 406, description = "The caller takes neither", body = ErrorBody),
         (status = 503, description = "Switched off, or not there yet", body = ErrorBody),
     ),
 )]
@@ -78,17 +78,22 @@ async fn page(
     headers: &HeaderMap,
     page: MetricsPage,
 ) -> Result<Response, ApiError> {
-    if negotiate::media_type(headers, &["text/plain"]).is_none() {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    let format = Format::from_accept(accept);
+    if format == Format::Prometheus && negotiate::media_type(headers, &["text/plain"]).is_none() {
         return Err(ApiError::new(
             StatusCode::NOT_ACCEPTABLE,
             "not_acceptable",
-            "this page is text/plain; version=0.0.4 only",
+            "this page is text/plain; version=0.0.4 or application/openmetrics-text; version=1.0.0",
         ));
     }
-    let text = context.handles.metrics.render(page).await?;
+    let text = context.handles.metrics.render(page, format).await?;
+    let content_type = (header::CONTENT_TYPE, format.content_type());
     let vary = (header::VARY, "accept, accept-encoding");
     if text.len() < LEAST_GZIP_BYTES || !negotiate::takes_gzip(headers) {
-        return Ok(([(header::CONTENT_TYPE, TEXT), vary], text).into_response());
+        return Ok(([content_type, vary], text).into_response());
     }
     // A page of a large node takes tens of milliseconds: not on the thread that answers health.
     let compressed = tokio::task::spawn_blocking(move || gzip(&text))
@@ -97,7 +102,7 @@ async fn page(
         .and_then(Result::ok)
         .ok_or_else(ApiError::lost)?;
     let gzip = (header::CONTENT_ENCODING, "gzip");
-    Ok(([(header::CONTENT_TYPE, TEXT), vary, gzip], compressed).into_response())
+    Ok(([content_type, vary, gzip], compressed).into_response())
 }
 
 fn gzip(text: &[u8]) -> std::io::Result<Bytes> {

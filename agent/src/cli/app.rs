@@ -9,8 +9,9 @@ use super::client::Client;
 use super::output::Output;
 use super::table::{self, Column, NOTHING};
 use super::{CommandError, Verdict};
-use crate::api::model::{AppList, AppPut, AppRequest, AppState, AppView, PutOutcome};
+use crate::api::model::{AppList, AppPut};
 use crate::config::Guid;
+use crate::drive::{App, AppState, AppStatus, Outcome, Size};
 
 pub(super) async fn run(args: &AppArgs, output: &mut Output) -> Result<Verdict, CommandError> {
     let client = Client::new(&args.api)?;
@@ -23,9 +24,9 @@ pub(super) async fn run(args: &AppArgs, output: &mut Output) -> Result<Verdict, 
                 output.json(&answer)?;
             } else {
                 let outcome = match answer.outcome {
-                    PutOutcome::Created => "created",
-                    PutOutcome::Changed => "changed",
-                    PutOutcome::Unchanged => "unchanged",
+                    Outcome::Created => "created",
+                    Outcome::Changed => "changed",
+                    Outcome::Unchanged => "unchanged",
                 };
                 output.line(&format!("{}: {outcome}", put.guid))?;
             }
@@ -40,7 +41,7 @@ pub(super) async fn run(args: &AppArgs, output: &mut Output) -> Result<Verdict, 
         }
         // A person who asks for one app wants all of it: JSON reads well enough.
         AppCommand::Show { guid } => {
-            let app: AppView = client.get(&path(guid)?).await?;
+            let app: AppStatus = client.get(&path(guid)?).await?;
             output.json(&app)?;
         }
         AppCommand::Rm { guid } => {
@@ -59,14 +60,14 @@ fn path(guid: &str) -> Result<String, CommandError> {
 }
 
 /// The file, if one is named, with the options over it.
-fn request(put: &PutArgs) -> Result<AppRequest, CommandError> {
+fn request(put: &PutArgs) -> Result<App, CommandError> {
     let mut app = match &put.file {
-        None => AppRequest::default(),
+        None => App::default(),
         Some(path) => serde_json::from_slice(&read(path)?)
             .map_err(|error| format!("{}: {error}", path.display()))?,
     };
-    if put.image.is_some() {
-        app.image.clone_from(&put.image);
+    if let Some(image) = &put.image {
+        app.image.clone_from(image);
     }
     if !put.command.is_empty() {
         app.command.clone_from(&put.command);
@@ -77,7 +78,7 @@ fn request(put: &PutArgs) -> Result<AppRequest, CommandError> {
     app.env.extend(put.env.iter().cloned());
     app.restart = put.restart.unwrap_or(app.restart);
     app.limits.cpus = put.cpus.or(app.limits.cpus);
-    app.limits.memory_bytes = put.memory.or(app.limits.memory_bytes);
+    app.limits.memory = put.memory.map(Size).or(app.limits.memory);
     Ok(app)
 }
 
@@ -93,7 +94,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
     Ok(content)
 }
 
-fn render(apps: &[AppView]) -> String {
+fn render(apps: &[AppStatus]) -> String {
     use Column::{Left, Right};
     let columns = [
         Left("GUID"),
@@ -106,16 +107,20 @@ fn render(apps: &[AppView]) -> String {
         .iter()
         .map(|app| {
             let state = match app.state {
-                AppState::Pending => "pending",
+                AppState::Creating => "creating",
                 AppState::Running => "running",
+                AppState::Paused => "paused",
                 AppState::Restarting => "restarting",
-                AppState::Stopped => "stopped",
+                AppState::Exited => "exited",
+                AppState::Missing => "missing",
                 AppState::Failed => "failed",
+                AppState::Removing => "removing",
+                AppState::Unknown => "unknown",
             };
             let image = app.containers.first().map(|container| &container.image);
-            let wanted = app.spec.as_ref().and_then(|spec| spec.image.as_ref());
+            let wanted = app.app.as_ref().map(|app| &app.image);
             vec![
-                app.guid.clone(),
+                app.guid.to_string(),
                 state.into(),
                 image.or(wanted).map_or(NOTHING.into(), String::clone),
                 app.containers.len().to_string(),

@@ -128,8 +128,8 @@ pub(super) struct PutArgs {
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) env: Vec<(String, String)>,
     /// Start again after an end: no, on-failure, always, unless-stopped
-    #[arg(long, value_parser = word::<crate::api::model::Restart>)]
-    pub(super) restart: Option<crate::api::model::Restart>,
+    #[arg(long, value_parser = word::<crate::drive::Restart>)]
+    pub(super) restart: Option<crate::drive::Restart>,
     /// CPU cores it may use, e.g. 0.5
     #[arg(long, value_name = "CORES")]
     pub(super) cpus: Option<f64>,

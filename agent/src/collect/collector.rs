@@ -116,13 +116,19 @@ impl Meters {
 impl Collector {
     /// A collector that has not looked at anything yet.
     #[must_use]
-    pub fn new(kernel: Option<Arc<dyn Source>>, directory: Arc<Directory>, options: Options) -> Self {
+    pub fn new(
+        kernel: Option<Arc<dyn Source>>,
+        directory: Arc<Directory>,
+        options: Options,
+    ) -> Self {
         let own = Arc::new(Own::default());
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
         own.gauge(families::BUILD_INFO, version).set(1.0);
         own.source(own::process);
         let asked = kernel.clone();
-        own.source(move |out| own::kernel(asked.as_ref().map(|kernel| kernel.status()).as_ref(), out));
+        own.source(move |out| {
+            own::kernel(asked.as_ref().map(|kernel| kernel.status()).as_ref(), out)
+        });
         Self {
             meters: Meters::new(&own),
             interval: watch::Sender::new(options.interval),
@@ -190,7 +196,10 @@ impl Collector {
     /// # Errors
     /// The part is switched off.
     pub async fn text(&self, page: Page, format: Format) -> Result<String, Off> {
-        let text = self.state.blocking(move |state| state.text(page, format)).await;
+        let text = self
+            .state
+            .blocking(move |state| state.text(page, format))
+            .await;
         text.unwrap_or_else(|| Ok(String::new()))
     }
 }

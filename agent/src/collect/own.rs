@@ -112,14 +112,24 @@ impl Own {
     #[must_use]
     pub fn gather(&self) -> Vec<FamilySamples> {
         let mut found = Vec::new();
-        for (family, labels, held) in self.held.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (family, labels, held) in self
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
             let value = match held {
                 Held::Counter(counter) => counter.get() as f64,
                 Held::Gauge(gauge) => gauge.get(),
             };
             found.push(FamilySamples::new(*family).with(labels.clone(), value));
         }
-        for source in self.sources.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for source in self
+            .sources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
             source(&mut found);
         }
         let mut families: HashMap<&'static str, FamilySamples> = HashMap::new();
@@ -167,7 +177,10 @@ mod tests {
         clone.add(2);
         own.source(move |out| out.push(family(families::DURATION, [(part("agent"), 1.0)])));
         let text = render(&own.gather(), Format::Prometheus);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("# HELP")).collect();
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with("# HELP"))
+            .collect();
         assert_eq!(
             lines,
             [
@@ -185,7 +198,9 @@ mod tests {
         let mut out = Vec::new();
         process(&mut out);
         let value = |family: Family| {
-            let found = out.iter().find(|samples| samples.family.name == family.name);
+            let found = out
+                .iter()
+                .find(|samples| samples.family.name == family.name);
             found.map_or(f64::NAN, |samples| samples.samples[0].value)
         };
         assert!(value(families::RESIDENT) > 1e6);

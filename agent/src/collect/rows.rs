@@ -57,10 +57,30 @@ impl Row {
             }
         };
         add(&mut self.cpu, before.cpu_ns, now.cpu_ns, 1e9);
-        add(&mut self.run_queue, before.run_queue_ns, now.run_queue_ns, 1e9);
-        add(&mut self.receive_bytes, before.receive_bytes, now.receive_bytes, 1.0);
-        add(&mut self.transmit_bytes, before.transmit_bytes, now.transmit_bytes, 1.0);
+        add(
+            &mut self.run_queue,
+            before.run_queue_ns,
+            now.run_queue_ns,
+            1e9,
+        );
+        add(
+            &mut self.receive_bytes,
+            before.receive_bytes,
+            now.receive_bytes,
+            1.0,
+        );
+        add(
+            &mut self.transmit_bytes,
+            before.transmit_bytes,
+            now.transmit_bytes,
+            1.0,
+        );
         add(&mut self.read_bytes, before.read_bytes, now.read_bytes, 1.0);
-        add(&mut self.write_bytes, before.write_bytes, now.write_bytes, 1.0);
+        add(
+            &mut self.write_bytes,
+            before.write_bytes,
+            now.write_bytes,
+            1.0,
+        );
     }
 }

@@ -52,8 +52,8 @@ impl Config {
             Live bus.otlp_metrics;
             Live collect.interval;
             Restart collect.kernel;
-            Live collect.containers;
-            Live collect.node;
+            Restart collect.containers;
+            Restart collect.node;
             Restart collect.run_queue;
             Restart collect.program_statistics;
             Restart collect.slots;
@@ -90,7 +90,6 @@ impl Config {
         let has_jaeger = jaeger.compact.or(jaeger.binary).or(jaeger.http).is_some();
         [
             ("receive.jaeger", has_jaeger),
-            ("receive.logs", self.receive.logs),
             ("cluster", self.cluster.is_some()),
             ("kubernetes", self.kubernetes.enabled),
             ("stack.prometheus", stack.prometheus.managed != Managed::Off),

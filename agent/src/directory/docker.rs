@@ -23,7 +23,6 @@ use bollard::Docker;
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptions};
 use futures_util::StreamExt;
-use rand::Rng;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Directory;
@@ -103,7 +102,8 @@ impl Watcher {
                 backoff = BACKOFF;
             }
             self.directory.sweep();
-            tokio::time::sleep(backoff.mul_f64(rand::rng().random_range(0.5..1.0))).await;
+            let jitter = rand::random_range(0.5..1.0);
+            tokio::time::sleep(backoff.mul_f64(jitter)).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }

@@ -35,7 +35,11 @@ pub(super) fn drop_unneeded() -> io::Result<()> {
     set_no_new_privs(true)?;
     set_capabilities(
         None,
-        CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() },
+        CapabilitySets {
+            effective: keep,
+            permitted: keep,
+            inheritable: CapabilitySet::empty(),
+        },
     )
 }
 

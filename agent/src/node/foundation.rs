@@ -20,13 +20,19 @@ impl Foundation {
             .recursive(true)
             .mode(0o700)
             .create(&config.data_dir)
-            .map_err(|source| NodeError::DataDir { path: config.data_dir.clone(), source })?;
+            .map_err(|source| NodeError::DataDir {
+                path: config.data_dir.clone(),
+                source,
+            })?;
         let guid = config::host_guid(config)?;
         let kernel = load_kernel(config);
         match &kernel {
             Ok(_) => tracing::info!("kernel programs are attached"),
             Err(reason) => {
-                tracing::warn!(reason, "no kernel programs: living on the cgroup file system alone");
+                tracing::warn!(
+                    reason,
+                    "no kernel programs: living on the cgroup file system alone"
+                );
             }
         }
         capabilities::drop_unneeded().map_err(|error| NodeError::Capabilities(error.into()))?;

@@ -13,9 +13,7 @@ use crate::config;
 use crate::directory::Directory;
 use crate::forward::Inlet;
 use crate::kernel::Kernel;
-use crate::receive::{
-    DirectoryPeers, Limits, OtlpMetrics, Protocol, Receiver, Stats, serve,
-};
+use crate::receive::{DirectoryPeers, Limits, OtlpMetrics, Protocol, Receiver, Stats, serve};
 
 /// What the listeners need of other rooms.
 #[derive(Debug, Clone)]
@@ -37,20 +35,28 @@ pub(super) struct Listeners {
 
 impl Listeners {
     /// Binds everything that is switched on; nothing runs if one cannot be bound.
-    pub(super) async fn start(
+    pub(super) fn start(
         config: &config::Receive,
         takes_otlp_metrics: bool,
         around: &Surroundings,
     ) -> Result<Self, NodeError> {
         let wanted = [
-            ("receive.remote_write", Protocol::RemoteWrite, config.remote_write),
+            (
+                "receive.remote_write",
+                Protocol::RemoteWrite,
+                config.remote_write,
+            ),
             ("receive.otlp_http", Protocol::OtlpHttp, config.otlp_http),
             ("receive.otlp_grpc", Protocol::OtlpGrpc, config.otlp_grpc),
         ];
         let mut bound = Vec::new();
         for (key, protocol, address) in wanted {
             let Some(address) = address else { continue };
-            let fail = |source| NodeError::Listen { key, address, source };
+            let fail = |source| NodeError::Listen {
+                key,
+                address,
+                source,
+            };
             let listener = std::net::TcpListener::bind(address).map_err(fail)?;
             listener.set_nonblocking(true).map_err(fail)?;
             bound.push((protocol, listener.local_addr().map_err(fail)?, listener));
@@ -60,10 +66,17 @@ impl Listeners {
             around.kernel.clone(),
             config.trusted.clone(),
         );
-        let otlp_metrics =
-            if takes_otlp_metrics { OtlpMetrics::Forward } else { OtlpMetrics::Convert };
-        let receiver =
-            Receiver::new(around.inlet.clone(), Arc::new(peers), otlp_metrics, Limits::default());
+        let otlp_metrics = if takes_otlp_metrics {
+            OtlpMetrics::Forward
+        } else {
+            OtlpMetrics::Convert
+        };
+        let receiver = Receiver::new(
+            around.inlet.clone(),
+            Arc::new(peers),
+            otlp_metrics,
+            Limits::default(),
+        );
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mut addresses = Vec::new();
         for (protocol, address, listener) in bound {
@@ -82,7 +95,12 @@ impl Listeners {
                 &around.data,
             );
         }
-        Ok(Self { receiver, stop, tasks, addresses })
+        Ok(Self {
+            receiver,
+            stop,
+            tasks,
+            addresses,
+        })
     }
 
     pub(super) fn stats(&self) -> &Arc<Stats> {

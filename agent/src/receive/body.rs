@@ -52,7 +52,11 @@ pub(super) async fn read(
             }
             rest.extend_from_slice(&data);
         }
-        Ok(if rest.is_empty() { first } else { rest.freeze() })
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            rest.freeze()
+        })
     };
     match tokio::time::timeout(limits.body_time, whole).await {
         Ok(read) => read,

@@ -84,7 +84,11 @@ pub async fn serve<S: Sink>(
     let ended = tokio::time::timeout(receiver.limits.shutdown_time, connections.wait()).await;
     if ended.is_err() {
         let open = connections.len();
-        tracing::warn!(listener = protocol.as_str(), open, "connections cut off at shutdown");
+        tracing::warn!(
+            listener = protocol.as_str(),
+            open,
+            "connections cut off at shutdown"
+        );
         kill.cancel();
         connections.wait().await;
     }

@@ -121,7 +121,10 @@ mod tests {
     #[test]
     fn a_peer_is_its_container_or_the_host_and_trusted_only_by_address() {
         let directory = Arc::new(Directory::new("node-1".parse().unwrap()));
-        for (id, guid, address) in [("a", Some("app-1"), "172.17.0.2"), ("b", None, "172.17.0.3")] {
+        for (id, guid, address) in [
+            ("a", Some("app-1"), "172.17.0.2"),
+            ("b", None, "172.17.0.3"),
+        ] {
             directory.put(Container {
                 id: id.repeat(64),
                 name: format!("name-{id}"),

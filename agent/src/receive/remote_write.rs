@@ -136,7 +136,9 @@ async fn take<S: Sink>(
     mut hold: Hold,
 ) -> Result<Spliced, Refusal> {
     if !matches!(request.uri().path(), "/write" | "/api/v1/write") {
-        return Err(Refusal::NotFound("/write and /api/v1/write take remote write"));
+        return Err(Refusal::NotFound(
+            "/write and /api/v1/write take remote write",
+        ));
     }
     if request.method() != Method::POST {
         return Err(Refusal::Method);

@@ -177,12 +177,8 @@ impl Value<'_> {
     }
 
     fn integer<E: Error>(mut self, value: i128) -> Result<(), E> {
-        let out_of_range = || {
-            E::custom(format_args!(
-                "{}: {value} is out of range",
-                self.field.name
-            ))
-        };
+        let out_of_range =
+            || E::custom(format_args!("{}: {value} is out of range", self.field.name));
         let (low, high) = match self.field.kind {
             Kind::Uint32 | Kind::Fixed32 => (0, i128::from(u32::MAX)),
             Kind::Uint64 | Kind::Fixed64 => (0, i128::from(u64::MAX)),

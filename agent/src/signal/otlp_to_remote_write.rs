@@ -183,11 +183,7 @@ impl Out<'_> {
 }
 
 /// Decodes a small message that has been validated.
-fn decode<M: prost::Message + Default>(
-    raw: &[u8],
-    from: usize,
-    to: usize,
-) -> Result<M, Malformed> {
+fn decode<M: prost::Message + Default>(raw: &[u8], from: usize, to: usize) -> Result<M, Malformed> {
     M::decode(raw.get(from..to).unwrap_or_default())
         .map_err(|_| Malformed::new(from, Fault::Truncated))
 }

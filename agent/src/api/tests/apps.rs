@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::{Answer, Running, start};
-use crate::api::AppsError;
+use crate::drive::DriveError;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -40,8 +40,8 @@ async fn an_app_is_made_changed_shown_listed_and_removed() {
 
     let shown = api.get("/api/v1/apps/shop-1").await;
     assert_eq!(shown.status, StatusCode::OK);
-    assert_eq!(shown.json()["spec"]["env"], json!({"A": "b"}));
-    assert_eq!(shown.json()["spec"]["ports"][0]["protocol"], "tcp");
+    assert_eq!(shown.json()["app"]["env"], json!({"A": "b"}));
+    assert_eq!(shown.json()["app"]["ports"][0]["container"], 80);
     let listed = api.get("/api/v1/apps").await.json();
     assert_eq!(listed["apps"][0]["guid"], "shop-1");
 
@@ -119,42 +119,67 @@ async fn a_path_that_is_no_guid_is_refused_by_every_call() {
 async fn what_the_driver_says_becomes_a_status_and_a_reason() {
     let api = start().await;
     let text = || "because".to_owned();
-    for (error, status, code) in [
+    let guid = || "shop".parse::<crate::config::Guid>().unwrap();
+    for (error, status, code, field) in [
         (
-            AppsError::Invalid {
-                field: "image".into(),
-                message: text(),
-            },
+            DriveError::invalid("image", text()),
             422,
             "invalid",
+            Some("image"),
         ),
         (
-            AppsError::Forbidden {
-                rule: "mounts".into(),
+            DriveError::Forbidden {
+                rule: "host_mounts",
+                field: "mounts[0]".into(),
                 message: text(),
             },
             403,
             "forbidden",
+            Some("mounts[0]"),
         ),
-        (AppsError::Conflict { message: text() }, 409, "conflict"),
         (
-            AppsError::Unavailable { reason: text() },
-            503,
-            "unavailable",
+            DriveError::Conflict {
+                guid: guid(),
+                container: "because".into(),
+                image: text(),
+            },
+            409,
+            "conflict",
+            None,
         ),
-        (AppsError::Failed { message: text() }, 502, "driver_failed"),
+        (
+            DriveError::Unavailable { reason: text() },
+            503,
+            "docker_unavailable",
+            None,
+        ),
+        (
+            DriveError::Image {
+                image: "x".into(),
+                reason: text(),
+            },
+            422,
+            "image_not_available",
+            Some("image"),
+        ),
+        (
+            DriveError::Refused {
+                action: "start",
+                field: Some("user"),
+                reason: text(),
+            },
+            502,
+            "docker_refused",
+            Some("user"),
+        ),
     ] {
         *api.fakes.apps_error.lock().unwrap() = Some(error);
-        let answer = put(&api, "shop", "{}").await;
+        let answer = put(&api, "shop", r#"{"image": "x"}"#).await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.error_code(), code);
         assert!(answer.text().contains("because"), "{answer:?}");
         assert_eq!(answer.headers.contains_key("retry-after"), status == 503);
-        match code {
-            "invalid" => assert_eq!(answer.json()["error"]["field"], "image"),
-            "forbidden" => assert!(answer.text().contains("rule: mounts")),
-            _ => {}
-        }
+        assert_eq!(answer.json()["error"]["field"].as_str(), field);
     }
 }
 

@@ -9,21 +9,21 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::api::model::{
-    AppRequest, AppState, AppView, PutOutcome, Readiness, ReloadReport, RoomReadiness, Status,
-};
+use crate::api::model::{Readiness, ReloadReport, RoomReadiness, Status};
 use crate::api::{
-    AppsError, AppsHandle, BusError, BusFrame, BusHandle, BusPage, Handles, MetricsHandle,
-    MetricsPage, Position, ReloadError, ReloadHandle, StatusHandle, Unavailable,
+    AppsHandle, BusError, BusFrame, BusHandle, BusPage, Handles, MetricsHandle, MetricsPage,
+    Position, ReloadError, ReloadHandle, StatusHandle, Unavailable,
 };
 use crate::config::{ConfigError, Guid, Origin, Problem};
+use crate::drive::{App, AppState, AppStatus, DriveError, Outcome};
+use crate::signal::series::Format;
 use crate::signal::{Frame, Signal};
 
 #[derive(Default)]
 pub(super) struct Fakes {
-    pub(super) apps: Mutex<BTreeMap<Guid, AppRequest>>,
+    pub(super) apps: Mutex<BTreeMap<Guid, App>>,
     /// The error that the next apps call answers with.
-    pub(super) apps_error: Mutex<Option<AppsError>>,
+    pub(super) apps_error: Mutex<Option<DriveError>>,
     /// How long a `put` takes.
     pub(super) put_takes: Mutex<Duration>,
     pub(super) not_ready: AtomicBool,
@@ -44,44 +44,41 @@ impl Fakes {
         }
     }
 
-    fn check(&self) -> Result<(), AppsError> {
+    fn check(&self) -> Result<(), DriveError> {
         self.apps_error.lock().unwrap().take().map_or(Ok(()), Err)
     }
 }
 
-fn view(guid: &Guid, request: &AppRequest) -> AppView {
-    AppView {
-        guid: guid.to_string(),
-        driver: request.driver,
+fn view(guid: &Guid, app: &App) -> AppStatus {
+    AppStatus {
+        guid: guid.clone(),
         state: AppState::Running,
-        spec: Some(request.clone()),
+        app: Some(app.clone()),
         containers: Vec::new(),
+        cgroups: Vec::new(),
         last_error: None,
+        progress: None,
     }
 }
 
 impl AppsHandle for Fakes {
-    fn put(
-        &self,
-        guid: Guid,
-        app: AppRequest,
-    ) -> BoxFuture<'_, Result<(PutOutcome, AppView), AppsError>> {
+    fn put(&self, guid: Guid, app: App) -> BoxFuture<'_, Result<(Outcome, AppStatus), DriveError>> {
         async move {
             self.check()?;
             let takes = *self.put_takes.lock().unwrap();
             tokio::time::sleep(takes).await;
             let seen = view(&guid, &app);
             let outcome = match self.apps.lock().unwrap().insert(guid, app.clone()) {
-                None => PutOutcome::Created,
-                Some(before) if before == app => PutOutcome::Unchanged,
-                Some(_) => PutOutcome::Changed,
+                None => Outcome::Created,
+                Some(before) if before == app => Outcome::Unchanged,
+                Some(_) => Outcome::Changed,
             };
             Ok((outcome, seen))
         }
         .boxed()
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<AppView>, AppsError>> {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<AppStatus>, DriveError>> {
         async {
             self.check()?;
             let apps = self.apps.lock().unwrap();
@@ -90,20 +87,20 @@ impl AppsHandle for Fakes {
         .boxed()
     }
 
-    fn get(&self, guid: Guid) -> BoxFuture<'_, Result<AppView, AppsError>> {
+    fn get(&self, guid: Guid) -> BoxFuture<'_, Result<AppStatus, DriveError>> {
         async move {
             let apps = self.apps.lock().unwrap();
             let app = apps.get(&guid).map(|app| view(&guid, app));
-            app.ok_or(AppsError::NotFound { guid })
+            app.ok_or(DriveError::NotFound(guid))
         }
         .boxed()
     }
 
-    fn remove(&self, guid: Guid) -> BoxFuture<'_, Result<(), AppsError>> {
+    fn remove(&self, guid: Guid) -> BoxFuture<'_, Result<(), DriveError>> {
         async move {
             self.check()?;
             let gone = self.apps.lock().unwrap().remove(&guid);
-            gone.map(|_| ()).ok_or(AppsError::NotFound { guid })
+            gone.map(|_| ()).ok_or(DriveError::NotFound(guid))
         }
         .boxed()
     }
@@ -131,7 +128,7 @@ impl StatusHandle for Fakes {
 }
 
 impl MetricsHandle for Fakes {
-    fn render(&self, page: MetricsPage) -> BoxFuture<'_, Result<Bytes, Unavailable>> {
+    fn render(&self, page: MetricsPage, _: Format) -> BoxFuture<'_, Result<Bytes, Unavailable>> {
         let text = match page {
             MetricsPage::Agent => Ok("guidon_up 1\n".into()),
             MetricsPage::Containers => Ok("container_tasks_state 1\n".repeat(1000).into()),

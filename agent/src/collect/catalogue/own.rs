@@ -59,4 +59,30 @@ families! {
         "Records on the line, or in memory where nothing is spooled." <- "ledger" / "";
     RESENT Counter "guidon_resent_records_total" ["signal" "destination"] ""
         "Records that were handed to the network more than once, as far as known." <- "ledger" / "";
+    FORWARD_REQUESTS Counter "guidon_forward_requests_total" ["signal" "destination"] ""
+        "Requests that a destination gave a verdict on." <- "senders" / "";
+    FORWARD_RETRIES Counter "guidon_forward_retries_total" ["signal" "destination"] ""
+        "Attempts at a destination that have to be repeated." <- "senders" / "";
+    FORWARD_FAILING Gauge "guidon_forward_failing_seconds" ["signal" "destination"] "s"
+        "How long a destination has not taken data; 0 while it does." <- "senders" / "";
+    DOCKER_CONNECTED Gauge "guidon_docker_connected" [] ""
+        "1 while Docker is reached and watched." <- "directory" / "";
+    RECEIVE_REQUESTS Counter "guidon_receive_requests_total" ["listener" "code"] ""
+        "Requests answered, by HTTP status or gRPC code." <- "listeners" / "";
+    RECEIVE_REFUSED Counter "guidon_receive_refused_total" ["listener" "reason"] ""
+        "Requests and connections refused." <- "listeners" / "";
+    RECEIVE_FORGED Counter "guidon_receive_forged_total" ["signal"] ""
+        "Guids claimed by senders that are somebody else's, and replaced." <- "listeners" / "";
+    LOGS_FILES Gauge "guidon_logs_files" [] ""
+        "Log files that are followed." <- "log tailer" / "";
+    LOGS_LINES Counter "guidon_logs_lines_total" [] ""
+        "Log lines handed on." <- "log tailer" / "";
+    LOGS_MALFORMED Counter "guidon_logs_malformed_total" [] ""
+        "Lines of container logs that are not what Docker writes, passed over." <- "log tailer" / "";
+    LOGS_LAG Gauge "guidon_logs_lag_bytes" [] "bytes"
+        "Bytes of followed files that are not read yet." <- "log tailer" / "";
+    LOGS_REFUSED Counter "guidon_logs_refused_total" [] ""
+        "Batches of lines that were refused and are read again." <- "log tailer" / "";
+    LOGS_ERRORS Counter "guidon_logs_errors_total" [] ""
+        "Failures to open or read a file, or to keep positions." <- "log tailer" / "";
 }

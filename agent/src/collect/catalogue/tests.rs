@@ -34,7 +34,10 @@ fn every_family_is_listed_once_and_named_by_the_rules() {
         for Entry { family, labels, .. } in entries {
             let name = family.name;
             assert!(names.insert(name), "{name} twice");
-            assert!(!family.help.is_empty() && !family.help.contains('|'), "{name}");
+            assert!(
+                !family.help.is_empty() && !family.help.contains('|'),
+                "{name}"
+            );
             let total = name.ends_with("_total");
             assert_eq!(total, family.kind == MetricType::Counter, "{name}");
             let prefixes: &[&str] = match part {
@@ -42,9 +45,14 @@ fn every_family_is_listed_once_and_named_by_the_rules() {
                 "Node" => &["node_"],
                 _ => &["guidon_", "process_"],
             };
-            assert!(prefixes.iter().any(|prefix| name.starts_with(prefix)), "{name}");
+            assert!(
+                prefixes.iter().any(|prefix| name.starts_with(prefix)),
+                "{name}"
+            );
             let common = ["guid", "name", "id", "image", "instance"];
-            let clash = labels.iter().find(|label| common.contains(label) && name != own::RECORDS.name);
+            let clash = labels
+                .iter()
+                .find(|label| common.contains(label) && name != own::RECORDS.name);
             assert_eq!(clash, None, "{name}");
         }
     }

@@ -44,7 +44,10 @@ impl Delivery {
 
     fn hold(&mut self, frames: Vec<Frame>) -> u64 {
         let mut dropped = 0;
-        self.bytes += frames.iter().map(|frame| frame.payload.len()).sum::<usize>();
+        self.bytes += frames
+            .iter()
+            .map(|frame| frame.payload.len())
+            .sum::<usize>();
         self.held.extend(frames);
         while self.bytes > MAX_HELD_BYTES
             && let Some(oldest) = self.held.pop_front()

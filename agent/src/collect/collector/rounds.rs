@@ -22,7 +22,9 @@ fn wait(now_ms: i64, interval: Duration) -> Duration {
 }
 
 fn interval_ms(interval: Duration) -> i64 {
-    i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1)
+    i64::try_from(interval.as_millis())
+        .unwrap_or(i64::MAX)
+        .max(1)
 }
 
 impl Collector {
@@ -60,7 +62,9 @@ impl Collector {
 
     async fn round(&self, inlet: &Inlet, delivery: &mut Delivery) {
         let since = Instant::now();
-        let Some(round) = self.state.blocking(State::round).await else { return };
+        let Some(round) = self.state.blocking(State::round).await else {
+            return;
+        };
         let took = since.elapsed();
         for (meter, took) in self.meters.parts.iter().zip(round.took) {
             meter.set(took.as_secs_f64());

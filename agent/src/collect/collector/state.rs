@@ -48,13 +48,19 @@ impl State {
         own: Arc<Own>,
     ) -> Self {
         let host = directory.host().clone();
-        let of_host = vec![("guid", host.to_string()), ("instance", options.instance.clone())];
+        let of_host = vec![
+            ("guid", host.to_string()),
+            ("instance", options.instance.clone()),
+        ];
         let containers = options.containers.map(|options| {
             let collector = ContainerCollector::new(kernel.clone(), directory, options);
             Mutex::new((collector, SeriesTable::new(host.clone(), Vec::new())))
         });
         let node = options.node.map(|roots| {
-            Mutex::new((NodeCollector::new(roots), SeriesTable::new(host.clone(), of_host.clone())))
+            Mutex::new((
+                NodeCollector::new(roots),
+                SeriesTable::new(host.clone(), of_host.clone()),
+            ))
         });
         Self {
             host: host.clone(),
@@ -121,7 +127,9 @@ impl State {
             let now_ms = now_ms();
             collector.pass(table, now_ms);
             finish(table, now_ms, describe, &mut round.frames);
-            round.rows.insert(0, collector.row(self.host.clone(), &self.instance));
+            round
+                .rows
+                .insert(0, collector.row(self.host.clone(), &self.instance));
             round.series[1] = table.len();
             round.took[1] = since.elapsed();
         }
@@ -178,6 +186,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 pub(super) fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

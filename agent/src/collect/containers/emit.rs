@@ -415,7 +415,9 @@ fn account(entry: &mut Entry, found: &Found, able: Abilities, now_ms: i64, net_d
     let mut totals = Totals {
         at_ms: now_ms,
         cpu_ns: found.cpu_ns,
-        run_queue_ns: counted.filter(|_| able.run_queue).map(|counted| counted.run_queue_ns),
+        run_queue_ns: counted
+            .filter(|_| able.run_queue)
+            .map(|counted| counted.run_queue_ns),
         ..Totals::default()
     };
     if let Some(counted) = counted.filter(|_| able.network) {

@@ -9,7 +9,10 @@ pub(super) fn table<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Row> {
     let mut rows: BTreeMap<(bool, String), Row> = BTreeMap::new();
     for entry in entries.filter(|entry| entry.ended_ms.is_none() && entry.usage.now.at_ms != 0) {
         let guid = entry.known.as_ref().and_then(|known| known.guid.clone());
-        let name = entry.known.as_ref().map_or(entry.id.as_str(), |known| known.name.as_str());
+        let name = entry
+            .known
+            .as_ref()
+            .map_or(entry.id.as_str(), |known| known.name.as_str());
         let key = match &guid {
             Some(guid) => (false, guid.to_string()),
             None => (true, entry.id.clone()),

@@ -9,7 +9,9 @@ use crate::collect::scan;
 use crate::config::Guid;
 
 /// Interfaces whose traffic passes another one too, or none.
-const INNER: [&str; 8] = ["lo", "veth", "docker", "br-", "virbr", "cni", "flannel", "ifb"];
+const INNER: [&str; 8] = [
+    "lo", "veth", "docker", "br-", "virbr", "cni", "flannel", "ifb",
+];
 
 /// Block devices that lie on others, or on memory.
 const STACKED: [&str; 3] = ["dm-", "md", "zram"];
@@ -61,7 +63,9 @@ impl Usage {
                 let mut sectors = (0, 0);
                 for line in scan::lines(bytes) {
                     let mut words = scan::words(line).skip(2);
-                    let Some(Ok(name)) = words.next().map(std::str::from_utf8) else { continue };
+                    let Some(Ok(name)) = words.next().map(std::str::from_utf8) else {
+                        continue;
+                    };
                     let stacked = STACKED.iter().any(|prefix| name.starts_with(prefix));
                     if !stacked && !disk::is_left_out(name) {
                         let mut column = |at| words.nth(at).and_then(scan::number).unwrap_or(0);
@@ -95,6 +99,9 @@ fn busy_ns(bytes: &[u8]) -> Option<u64> {
     const TICK_NS: u64 = 10_000_000;
     let line = scan::lines(bytes).next()?.strip_prefix(b"cpu ")?;
     let ticks: Vec<u64> = scan::words(line).map_while(scan::number).collect();
-    let busy = [0, 1, 2, 5, 6, 7].iter().filter_map(|&at| ticks.get(at)).sum::<u64>();
+    let busy = [0, 1, 2, 5, 6, 7]
+        .iter()
+        .filter_map(|&at| ticks.get(at))
+        .sum::<u64>();
     Some(busy.saturating_mul(TICK_NS))
 }

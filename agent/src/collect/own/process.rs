@@ -32,14 +32,21 @@ pub fn process(out: &mut Vec<FamilySamples>) {
 
 fn stat(bytes: &[u8], out: &mut Vec<FamilySamples>) {
     // The name in parentheses may hold anything; fields are counted from behind it.
-    let Some(end) = bytes.iter().rposition(|&byte| byte == b')') else { return };
+    let Some(end) = bytes.iter().rposition(|&byte| byte == b')') else {
+        return;
+    };
     let fields: Vec<&[u8]> = scan::words(&bytes[end + 1..]).collect();
     let field = |at: usize| fields.get(at).and_then(|field| scan::float(field));
     // Numbered as in proc(5), where the field behind the name is the third.
-    let (user, system, threads, size, resident) = (field(11), field(12), field(17), field(20), field(21));
+    let (user, system, threads, size, resident) =
+        (field(11), field(12), field(17), field(20), field(21));
     let page = rustix::param::page_size() as f64;
     let values = [
-        (families::CPU_SECONDS, user.zip(system).map(|(user, system)| (user + system) / TICKS_PER_SECOND)),
+        (
+            families::CPU_SECONDS,
+            user.zip(system)
+                .map(|(user, system)| (user + system) / TICKS_PER_SECOND),
+        ),
         (families::THREADS, threads),
         (families::VIRTUAL, size),
         (families::RESIDENT, resident.map(|pages| pages * page)),

@@ -13,10 +13,20 @@ pub fn kernel(status: Option<&Status>, out: &mut Vec<FamilySamples>) {
     let Some(status) = status else { return };
     let programs = || {
         let program = |name: &str| vec![("program", name.to_owned())];
-        status.programs.iter().map(move |status| (program(status.name), status))
+        status
+            .programs
+            .iter()
+            .map(move |status| (program(status.name), status))
     };
     let attached = programs().map(|(labels, program)| {
-        (labels, if program.off_because.is_none() { 1.0 } else { 0.0 })
+        (
+            labels,
+            if program.off_because.is_none() {
+                1.0
+            } else {
+                0.0
+            },
+        )
     });
     out.push(family(families::PROGRAM_ATTACHED, attached));
     let runs = programs().map(|(labels, program)| (labels, program.run_count as f64));
@@ -51,8 +61,10 @@ pub fn ledger(ledger: &Ledger, out: &mut Vec<FamilySamples>) {
     let spools = ledger.spools();
     let rows = |value: fn(&crate::forward::ledger::SpoolRow) -> u64| {
         spools.iter().map(move |row| {
-            let labels =
-                vec![("signal", row.signal.to_owned()), ("destination", row.destination.clone())];
+            let labels = vec![
+                ("signal", row.signal.to_owned()),
+                ("destination", row.destination.clone()),
+            ];
             (labels, value(row) as f64)
         })
     };

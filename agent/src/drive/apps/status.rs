@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Apps, Slot};
@@ -18,7 +18,7 @@ use crate::drive::docker::{Found, Life};
 use crate::drive::store::Desired;
 
 /// An app as it is wanted and as it is.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AppStatus {
     /// Its guid.
     #[schema(value_type = String)]
@@ -38,7 +38,7 @@ pub struct AppStatus {
 }
 
 /// What an app is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AppState {
     /// On its way.
@@ -62,7 +62,7 @@ pub enum AppState {
 }
 
 /// A container of an app.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ContainerStatus {
     /// 64 hex digits.
     pub id: String,

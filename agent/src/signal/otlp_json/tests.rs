@@ -132,10 +132,7 @@ fn a_refusal_says_what_where() {
             r#"{"traceId":"abcd"}"#,
             "traceId is 2 bytes long, not 16 or none",
         ),
-        (
-            r#"{"kind":"SPAN_KIND_SERVER"}"#,
-            "kind is a string",
-        ),
+        (r#"{"kind":"SPAN_KIND_SERVER"}"#, "kind is a string"),
         (r#"{"kind":1.5}"#, "kind is a number with a fraction"),
         (
             r#"{"startTimeUnixNano":"-1"}"#,
@@ -172,5 +169,8 @@ fn numbers_cannot_make_a_giant_of_a_small_request() {
         "0,".repeat(300_000)
     );
     let error = convert::<ExportMetricsServiceRequest>(Signal::Metrics, &json).unwrap_err();
-    assert!(error.contains("request is larger than 1048576 bytes"), "{error}");
+    assert!(
+        error.contains("request is larger than 1048576 bytes"),
+        "{error}"
+    );
 }

@@ -117,13 +117,33 @@ mod tests {
     #[test]
     fn a_name_gets_its_unit_and_type_once() {
         for (name, unit, suffix, expected) in [
-            ("http.server.duration", "ms", Suffix::None, "http_server_duration_milliseconds"),
-            ("process.cpu.time", "s", Suffix::Total, "process_cpu_time_seconds_total"),
-            ("requests_total", "{request}", Suffix::Total, "requests_total"),
+            (
+                "http.server.duration",
+                "ms",
+                Suffix::None,
+                "http_server_duration_milliseconds",
+            ),
+            (
+                "process.cpu.time",
+                "s",
+                Suffix::Total,
+                "process_cpu_time_seconds_total",
+            ),
+            (
+                "requests_total",
+                "{request}",
+                Suffix::Total,
+                "requests_total",
+            ),
             ("total.requests", "1", Suffix::Total, "requests_total"),
             ("memory.usage", "By", Suffix::None, "memory_usage_bytes"),
             ("memory_bytes", "By", Suffix::None, "memory_bytes"),
-            ("cpu.utilization", "1", Suffix::Ratio, "cpu_utilization_ratio"),
+            (
+                "cpu.utilization",
+                "1",
+                Suffix::Ratio,
+                "cpu_utilization_ratio",
+            ),
             ("speed", "m/s", Suffix::None, "speed_meters_per_second"),
             ("rate", "{packet}/s", Suffix::None, "rate_per_second"),
             ("odd", "foo/bar", Suffix::None, "odd_foo_per_bar"),

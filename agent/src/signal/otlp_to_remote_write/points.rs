@@ -147,7 +147,10 @@ impl Out<'_> {
             if let Some(reason) = reason {
                 self.reject(metric.name, reason);
             } else if messages_in(raw, from, to, data.point())? > MAX_POINT_MESSAGES {
-                self.reject(metric.name, "data point has too many attributes or exemplars");
+                self.reject(
+                    metric.name,
+                    "data point has too many attributes or exemplars",
+                );
             } else if let Err(reason) = self.point(raw, from, to, data, &name, labels)? {
                 self.reject(metric.name, &reason);
             }
@@ -207,7 +210,8 @@ impl Out<'_> {
             Data::Histogram => {
                 let point: HistogramDataPoint = decode(raw, from, to)?;
                 let bounds = &point.explicit_bounds;
-                if !bounds.is_sorted_by(|low, high| low < high) || bounds.iter().any(|it| it.is_nan())
+                if !bounds.is_sorted_by(|low, high| low < high)
+                    || bounds.iter().any(|it| it.is_nan())
                 {
                     return Ok(Err("histogram's bounds are not in order".to_owned()));
                 }
@@ -261,7 +265,9 @@ impl Out<'_> {
         // Exemplars go with the first bucket that counts their value.
         let place = |exemplar: &Exemplar| {
             let value = exemplar_value(exemplar);
-            point.explicit_bounds.partition_point(|&bound| bound < value)
+            point
+                .explicit_bounds
+                .partition_point(|&bound| bound < value)
         };
         let mut placed: Vec<(usize, &Exemplar)> =
             point.exemplars.iter().map(|it| (place(it), it)).collect();
@@ -284,7 +290,14 @@ impl Out<'_> {
             self.sample(&labels, &name, more, value, time, &exemplars);
         }
         let exemplars: Vec<&Exemplar> = placed.map(|(_, exemplar)| exemplar).collect();
-        self.sample(&labels, &name, Some(("le", "+Inf")), count, time, &exemplars);
+        self.sample(
+            &labels,
+            &name,
+            Some(("le", "+Inf")),
+            count,
+            time,
+            &exemplars,
+        );
     }
 
     /// `target_info` of a resource that says more than what it is.

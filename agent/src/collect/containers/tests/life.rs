@@ -352,8 +352,5 @@ fn the_live_table_has_rates_by_guid() {
     let rows = host.collector.rows();
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].guid.as_ref().unwrap().as_str(), "app-1");
-    assert_eq!(
-        (rows[0].containers, rows[0].cpu),
-        (2, Some(1.5))
-    );
+    assert_eq!((rows[0].containers, rows[0].cpu), (2, Some(1.5)));
 }
