@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the house rules that no compiler holds, then the ones that it does.
 
 mod files;
+mod invariants;
 mod rooms;
 mod scan;
 mod wording;
@@ -44,6 +45,10 @@ pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "wording of logs and errors",
         run: || report(wording::problems(&sources()?)),
+    },
+    Check {
+        name: "invariants name living tests",
+        run: || report(invariants::problems(&texts()?)),
     },
     Check {
         name: "format",
