@@ -9,7 +9,6 @@ use std::time::Duration;
 use guidon_tests::{
     Agent, Container, Docker, Image, RemoteWriteSink, Sample, eventually, system_docker, unique,
 };
-use serde_json::Value;
 
 /// Real containers cost Docker a third of a second each; 500 cgroups driven like containers are a
 /// test of the kernel room.
@@ -25,16 +24,10 @@ const SCRIPT: &str = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; \
 
 /// CPU seconds that the container printed.
 fn printed(docker: &Docker, guid: &str) -> f64 {
-    let path = format!("/containers/{guid}/logs?stdout=1");
-    let log = docker
-        .call("GET", &path, &Value::Null)
-        .unwrap()
-        .success()
-        .unwrap();
-    // Docker frames each piece of output with eight bytes.
-    let text: String = log.text().chars().filter(char::is_ascii_digit).collect();
-    text.parse::<f64>()
-        .unwrap_or_else(|_| panic!("{guid} printed {:?}", log.text()))
+    let text = docker.output(guid).unwrap();
+    text.trim()
+        .parse::<f64>()
+        .unwrap_or_else(|_| panic!("{guid} printed {text:?}"))
         / 1e9
 }
 

@@ -109,6 +109,22 @@ impl Docker {
         self.call("GET", &path, &Value::Null)?.success()?.json()
     }
 
+    /// What a container has printed on its standard output.
+    pub fn output(&self, container: &str) -> Result<String> {
+        let path = format!("/containers/{container}/logs?stdout=1");
+        let framed = self.call("GET", &path, &Value::Null)?.success()?.body;
+        // Each piece stands behind eight bytes: the stream, three zeros, the length (big-endian).
+        let mut text = Vec::new();
+        let mut rest = &framed[..];
+        while let Some((head, after)) = rest.split_at_checked(8) {
+            let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
+            let (piece, next) = after.split_at(length.min(after.len()));
+            text.extend_from_slice(piece);
+            rest = next;
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Waits until a container has ended and returns its exit code.
     pub fn wait(&self, container: &str) -> Result<i64> {
         let path = format!("/containers/{container}/wait");

@@ -17,7 +17,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(90);
 pub struct Dockerd {
     docker: Docker,
     socket: PathBuf,
-    arguments: Vec<String>,
+    /// The program and its arguments.
+    command: Vec<String>,
     log: PathBuf,
     process: Option<Running>,
 }
@@ -28,7 +29,7 @@ impl Dockerd {
         let socket = system_socket();
         let log = std::env::temp_dir().join(format!("guidon-dockerd-{}.log", std::process::id()));
         let host = format!("--host=unix://{}", socket.display());
-        let mut dockerd = Self::new(socket, vec![host], log);
+        let mut dockerd = Self::new(socket, vec!["dockerd".to_owned(), host], log);
         if !dockerd.docker.answers() {
             step("no Docker answers: starting dockerd, and stopping it again at the end");
             dockerd.start()?;
@@ -37,32 +38,36 @@ impl Dockerd {
     }
 
     /// A daemon of its own with all its state below `folder`: for tests that stop and restart it.
-    /// Its containers have no network but `none` and `host`.
+    ///
+    /// It lives in a network namespace of its own, for a daemon takes possession of the bridge
+    /// `docker0` wherever it is: its containers reach one another and nothing else.
     pub fn private(folder: &Path) -> Result<Self> {
         let at = |name: &str| folder.join(name).display().to_string();
-        let arguments = vec![
+        let command = vec![
+            "unshare".to_owned(),
+            "--net".to_owned(),
+            "dockerd".to_owned(),
             format!("--host=unix://{}", at("docker.sock")),
             format!("--data-root={}", at("data")),
             format!("--exec-root={}", at("exec")),
             format!("--pidfile={}", at("docker.pid")),
-            "--bridge=none".to_owned(),
             "--iptables=false".to_owned(),
             "--ip6tables=false".to_owned(),
         ];
         let mut dockerd = Self::new(
             folder.join("docker.sock"),
-            arguments,
+            command,
             folder.join("dockerd.log"),
         );
         dockerd.start()?;
         Ok(dockerd)
     }
 
-    fn new(socket: PathBuf, arguments: Vec<String>, log: PathBuf) -> Self {
+    fn new(socket: PathBuf, command: Vec<String>, log: PathBuf) -> Self {
         Self {
             docker: Docker::at(&socket),
             socket,
-            arguments,
+            command,
             log,
             process: None,
         }
@@ -90,8 +95,10 @@ impl Dockerd {
 
     /// Starts the daemon and waits until it answers.
     pub fn start(&mut self) -> Result<()> {
-        let program = find_program("dockerd").context("dockerd is missing: `cargo xtask setup`")?;
-        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        find_program("dockerd").context("dockerd is missing: `cargo xtask setup`")?;
+        let (program, arguments) = self.command.split_first().context("no command")?;
+        let program = find_program(program).with_context(|| format!("{program} is missing"))?;
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut process = Running::start(&program, &arguments, &self.log)?;
         let deadline = Instant::now() + START_TIMEOUT;
         while !self.docker.answers() {
