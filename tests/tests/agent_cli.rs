@@ -113,7 +113,7 @@ fn apps_and_tables_are_at_hand_on_the_command_line() {
         status.contains("docker") || status.contains("Docker"),
         "{status}"
     );
-    let table = run(&["top", "--once", "--after-first-interval"]);
+    let table = run(&["top", "--once"]);
     let row = table.lines().find(|line| line.contains(&guid));
     let row = row.unwrap_or_else(|| panic!("no row of {guid}:\n{table}"));
     assert!(row.split_whitespace().count() >= 5, "{row}");

@@ -80,6 +80,10 @@ pub(crate) fn show(agent_program: &Path, once: bool) -> Result<()> {
     let mut agent = start_agent(agent_program, &folder, &api, dockerd.socket())?;
     wait_until_healthy(&mut agent, &folder, &api, &interrupted)?;
     let demo = Demo::deploy(&api, dockerd.docker())?;
+    while !demo.is_measured()? {
+        check_alive(&mut agent, &folder, &interrupted)?;
+        std::thread::sleep(Duration::from_millis(200));
+    }
     if !once {
         step(&format!(
             "the demo app is {}; API and metrics: http://{api} · Ctrl-C ends it all",
@@ -187,7 +191,7 @@ fn show_table(
         .args(["top", "--api", &format!("http://{api}")])
         .stdin(Stdio::null());
     if once {
-        command.args(["--once", "--after-first-interval"]);
+        command.arg("--once");
     }
     let mut table = command.spawn().context("start guidon top")?;
     let result = loop {

@@ -59,6 +59,18 @@ impl Demo {
         Ok(demo)
     }
 
+    /// Whether the agent has seen it over a whole interval, so that its row is complete.
+    pub(super) fn is_measured(&self) -> Result<bool> {
+        let status = send(&self.server, &Request::new("GET", "/api/v1/status"))?
+            .success()?
+            .json()?;
+        let rows = status["guids"]
+            .as_array()
+            .context("no guids in the status")?;
+        let row = rows.iter().find(|row| row["guid"] == self.guid.as_str());
+        Ok(row.is_some_and(|row| row["cpu_cores"].is_number()))
+    }
+
     pub(super) fn guid(&self) -> &str {
         &self.guid
     }
