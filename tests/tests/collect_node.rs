@@ -92,13 +92,19 @@ fn the_same_series_with_the_same_values_as_node_exporter() {
     let (ours, our_types) = parse(&ours());
     let (after, _) = parse(&exporter.scrape());
 
-    let served: BTreeSet<&str> =
-        catalogue::node::entries().iter().map(|entry| entry.family.name).collect();
-    let theirs: BTreeSet<&String> =
-        before.keys().filter(|series| served.contains(family(series))).collect();
+    let served: BTreeSet<&str> = catalogue::node::entries()
+        .iter()
+        .map(|entry| entry.family.name)
+        .collect();
+    let theirs: BTreeSet<&String> = before
+        .keys()
+        .filter(|series| served.contains(family(series)))
+        .collect();
     let newer = ["node_pressure_irq_stalled_seconds_total"];
-    let mine: BTreeSet<&String> =
-        ours.keys().filter(|series| !newer.contains(&family(series))).collect();
+    let mine: BTreeSet<&String> = ours
+        .keys()
+        .filter(|series| !newer.contains(&family(series)))
+        .collect();
     assert!(theirs.len() > 200, "{}", theirs.len());
     assert_eq!(mine, theirs);
 
@@ -108,7 +114,10 @@ fn the_same_series_with_the_same_values_as_node_exporter() {
         }
     }
     for (series, &value) in ours.iter().filter(|(series, _)| theirs.contains(series)) {
-        let (low, high) = (before[series].min(after[series]), before[series].max(after[series]));
+        let (low, high) = (
+            before[series].min(after[series]),
+            before[series].max(after[series]),
+        );
         let kind = &our_types[family(series)];
         // Gauges may go astray in between; counters of time are kept in ticks.
         let slack = match kind.as_str() {
@@ -116,7 +125,11 @@ fn the_same_series_with_the_same_values_as_node_exporter() {
             "untyped" => (high.abs() * 0.01).max(5.0),
             _ => 0.011,
         };
-        let slack = if family(series).contains("boot_time") { 1.0 } else { slack };
+        let slack = if family(series).contains("boot_time") {
+            1.0
+        } else {
+            slack
+        };
         assert!(
             (low - slack..=high + slack).contains(&value),
             "{series}: {value} not in {low}..{high} (slack {slack})"
@@ -134,7 +147,12 @@ fn promtool_objects_only_to_names_that_node_exporter_gave() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    promtool
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
     let output = promtool.wait_with_output().unwrap();
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     let complaints: Vec<&str> = said

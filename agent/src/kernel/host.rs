@@ -179,9 +179,9 @@ pub fn network_namespace() -> Result<u32, KernelError> {
     Ok(metadata.ino() as u32)
 }
 
-/// The capabilities that loading needs and the process does not have.
+/// The capabilities that loading needs and this thread does not have.
 pub fn missing_capabilities() -> Result<Vec<&'static str>, KernelError> {
-    Ok(missing_from(&read("/proc/self/status")?))
+    Ok(missing_from(&read("/proc/thread-self/status")?))
 }
 
 fn missing_from(status: &str) -> Vec<&'static str> {

@@ -128,11 +128,11 @@ const fn spec(
 }
 
 /// In the order of attaching: the life of cgroups first, so that none is born unseen while the
-/// rest is loaded.
+/// rest is loaded; its end before its beginning, so that the end of what was seen born is seen.
 const SPECS: [Spec; 20] = [
     spec(
-        "cgroup_born",
-        on("cgroup_mkdir", 0, "cgroup"),
+        "cgroup_released",
+        on("cgroup_release", 0, "cgroup"),
         Wanted::Essential,
         &CGROUP,
     ),
@@ -143,8 +143,8 @@ const SPECS: [Spec; 20] = [
         &CGROUP,
     ),
     spec(
-        "cgroup_released",
-        on("cgroup_release", 0, "cgroup"),
+        "cgroup_born",
+        on("cgroup_mkdir", 0, "cgroup"),
         Wanted::Essential,
         &CGROUP,
     ),

@@ -205,11 +205,10 @@ impl Shared {
         }
     }
 
-    /// Gives a cgroup that was there before us a slot, as the kernel does at birth. The kernel may
-    /// have done so meanwhile: then that one is it.
+    /// Gives a cgroup that a walk found a slot, as the kernel does at birth. The kernel may have
+    /// done so meanwhile: then that one is it.
     pub fn adopt(&self, branch: Branch) -> io::Result<()> {
         let slot = self.maps.free.pop()?.unwrap_or(0);
-        let entry = SlotEntry { slot, flags: 0 };
         let mut cgroup = Cgroup {
             id: branch.id,
             parent: branch.parent,
@@ -217,25 +216,34 @@ impl Shared {
             slot: Slot(slot),
             inherited: false,
         };
-        if slot != 0
-            && let Err(error) = self.maps.slots.set(&branch.id.0, &entry, NO_EXIST)
-        {
-            self.maps.free.push(&slot)?;
-            match error.raw_os_error() {
-                Some(libc::EEXIST) => self.describe_slot(&mut cgroup),
-                // No room: it counts to the host.
-                Some(libc::E2BIG) => cgroup.slot = Slot(0),
-                _ => return Err(error),
-            }
+        let entered = slot != 0 && self.try_enter_slot(branch.id, slot)?;
+        if !entered {
+            self.describe_slot(&mut cgroup);
         } else if !tree::exists(&self.hierarchies.unified, &branch) {
             // It went between the walk and now, perhaps before there was an entry to mark.
-            if slot != 0 && self.maps.slots.delete(&branch.id.0)? {
+            if self.maps.slots.delete(&branch.id.0)? {
                 self.maps.free.push(&slot)?;
             }
             return Ok(());
         }
         self.enter(&cgroup);
         Ok(())
+    }
+
+    /// Makes an entry; if there is one, or no room for one, the slot goes back to the pool. Nothing
+    /// counted to it.
+    fn try_enter_slot(&self, id: CgroupId, slot: u32) -> io::Result<bool> {
+        let entry = SlotEntry { slot, flags: 0 };
+        match self.maps.slots.set(&id.0, &entry, NO_EXIST) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                self.maps.free.push(&slot)?;
+                match error.raw_os_error() {
+                    Some(libc::EEXIST | libc::E2BIG) => Ok(false),
+                    _ => Err(error),
+                }
+            }
+        }
     }
 
     /// Takes slot and inheritance from the kernel's entry; without one it counts to the host.

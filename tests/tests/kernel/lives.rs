@@ -1,0 +1,123 @@
+//! Cgroups that live for moments.
+
+use std::{
+    collections::HashMap,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use guidon::kernel::{Event, Slot};
+use guidon_common::CgroupId;
+
+use super::lab::{Group, Lab, options};
+
+const LIVES: usize = 500;
+const AT_ONCE: usize = 6;
+/// Far fewer than lives: every slot is used by many.
+const SLOTS: u32 = 48;
+
+/// What the kernel said of a cgroup just before it was removed.
+struct Known {
+    id: CgroupId,
+    path: String,
+    cpu_ns: u64,
+}
+
+/// One after the other, each with a little work that no other has.
+fn live(from: usize, done: &mpsc::Sender<Known>) {
+    for number in (from..LIVES).step_by(AT_ONCE) {
+        let group = Group::new("life");
+        group.run(&format!("spin {}", 3 + number % 17));
+        // What a process does on its way out is charged until it is reaped.
+        thread::sleep(Duration::from_millis(15));
+        let known = Known {
+            id: group.id,
+            path: group.path.clone(),
+            cpu_ns: group.cpu_ns(),
+        };
+        drop(group);
+        done.send(known).unwrap();
+    }
+}
+
+#[test]
+fn five_hundred_short_lives_keep_their_own_counts_through_many_owners_of_a_slot() {
+    let mut lab = Lab::with(&guidon::kernel::Options {
+        slots: Some(SLOTS),
+        ..options()
+    });
+    let before = lab.kernel.status();
+    let (sender, receiver) = mpsc::channel();
+    let drivers: Vec<_> = (0..AT_ONCE)
+        .map(|from| {
+            let sender = sender.clone();
+            thread::spawn(move || live(from, &sender))
+        })
+        .collect();
+    drop(sender);
+
+    let mut slots: HashMap<CgroupId, Slot> = HashMap::new();
+    let mut paths: HashMap<CgroupId, String> = HashMap::new();
+    let mut finals: HashMap<CgroupId, u64> = HashMap::new();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut known: Vec<Known> = Vec::new();
+    while known.len() < LIVES || known.iter().any(|life| !finals.contains_key(&life.id)) {
+        assert!(
+            Instant::now() < deadline,
+            "{} lives, {} finals",
+            known.len(),
+            finals.len()
+        );
+        known.extend(receiver.try_iter());
+        assert!(!lab.drain(), "no event is lost");
+        for event in lab.seen.drain(..).collect::<Vec<_>>() {
+            match event {
+                Event::Born(cgroup) => {
+                    slots.insert(cgroup.id, cgroup.slot);
+                    paths.insert(cgroup.id, cgroup.path);
+                }
+                Event::Released { id, slot } => {
+                    finals.insert(id, lab.counters(slot).cpu_ns);
+                    lab.kernel.recycle(slot);
+                }
+                Event::Removed { .. } => {}
+            }
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    for driver in drivers {
+        driver.join().unwrap();
+    }
+
+    let mut owners: HashMap<u32, usize> = HashMap::new();
+    let mut worst = 0;
+    for life in &known {
+        assert_eq!(paths[&life.id], life.path);
+        let slot = slots[&life.id];
+        assert_ne!(slot, Slot(0), "{} has no slot", life.path);
+        *owners.entry(slot.0).or_default() += 1;
+        let difference = finals[&life.id].abs_diff(life.cpu_ns);
+        worst = worst.max(difference);
+        assert!(
+            difference <= life.cpu_ns / 1000 + 2_000,
+            "{}: {} ns, the kernel says {} ns",
+            life.path,
+            finals[&life.id],
+            life.cpu_ns
+        );
+    }
+    let most = owners.values().max().unwrap();
+    eprintln!(
+        "{} slots, up to {most} owners each, worst difference {worst} ns",
+        owners.len()
+    );
+    assert!(*most >= 3, "slots are used again");
+    assert_eq!(lab.kernel.status().slot_misses, before.slot_misses);
+    // The last ones are still with the keeper.
+    thread::sleep(Duration::from_millis(500));
+    assert!(
+        lab.kernel.status().slots_free + 2 >= before.slots_free,
+        "all slots came back"
+    );
+}
