@@ -15,6 +15,7 @@
 pub mod agent;
 pub mod cgroup;
 pub mod containers;
+pub mod driver;
 pub mod forward;
 pub mod otlp;
 pub mod program;

@@ -40,7 +40,7 @@ pub struct Port {
     /// The port on the node; absent: a free one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<u16>,
-    /// The node's address to listen on; absent: all.
+    /// The node's address to listen on; absent: loopback. `0.0.0.0` for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
@@ -77,8 +77,9 @@ impl Protocol {
 /// `source:target[:ro]`: a source that begins with `/` is of the host, any other a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Mount {
-    /// What is mounted.
+    /// What is mounted; absent: by the source, which for a path is of the host.
     #[serde(rename = "type")]
+    #[schema(required = false)]
     pub kind: MountKind,
     /// The volume's name, or the path on the host. A `tmpfs` has none.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -114,14 +115,14 @@ pub struct Limits {
     /// Processors; fractions are fine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpus: Option<f64>,
-    /// Memory; at least 6 MiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Memory; at least 6 MiB. `memory_bytes` is read too.
+    #[serde(alias = "memory_bytes", skip_serializing_if = "Option::is_none")]
     pub memory: Option<Size>,
     /// Swap beyond the memory; absent: as much again as `memory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swap: Option<Size>,
-    /// Processes and threads.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Processes and threads. `processes` is read too.
+    #[serde(alias = "processes", skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub pids: Option<u32>,
 }

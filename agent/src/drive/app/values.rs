@@ -150,7 +150,7 @@ impl<'de> Deserialize<'de> for Mount {
         #[serde(deny_unknown_fields)]
         struct Long {
             #[serde(rename = "type")]
-            kind: MountKind,
+            kind: Option<MountKind>,
             #[serde(default)]
             source: String,
             target: String,
@@ -159,9 +159,9 @@ impl<'de> Deserialize<'de> for Mount {
             size: Option<Size>,
         }
         deserializer.deserialize_any(LongOrShort {
-            expecting: "a mount such as \"data:/var/lib/app:ro\", or an object with `type`",
+            expecting: "a mount such as \"data:/var/lib/app:ro\", or an object with `target`",
             long: |long: Long| Self {
-                kind: long.kind,
+                kind: long.kind.unwrap_or_else(|| kind_of_source(&long.source)),
                 source: long.source,
                 target: long.target,
                 read_only: long.read_only,
@@ -223,16 +223,20 @@ fn short_mount(text: &str) -> Option<Mount> {
         return None;
     }
     Some(Mount {
-        kind: if source.starts_with('/') {
-            MountKind::Bind
-        } else {
-            MountKind::Volume
-        },
+        kind: kind_of_source(source),
         source: source.to_owned(),
         target: target.to_owned(),
         read_only,
         size: None,
     })
+}
+
+fn kind_of_source(source: &str) -> MountKind {
+    if source.starts_with('/') {
+        MountKind::Bind
+    } else {
+        MountKind::Volume
+    }
 }
 
 struct LongOrShort<L, T> {

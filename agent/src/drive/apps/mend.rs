@@ -26,6 +26,8 @@ const SETTLE: Duration = Duration::from_millis(50);
 
 /// Between surveys of Docker's list.
 const SURVEY_EVERY: Duration = Duration::from_secs(60);
+/// After one that could not judge everything.
+const SURVEY_SOON: Duration = Duration::from_secs(2);
 
 /// Longest sleep when nothing is due.
 const FAR: Duration = Duration::from_secs(3600);
@@ -52,14 +54,12 @@ impl Apps {
                 _ = health.changed() => {
                     if health.borrow_and_update().connected {
                         inner.doubt_what_failed();
-                        survey_at = Instant::now();
+                        // Before anything is mended: one list clears most doubts.
+                        survey_at = inner.survey(&mut told).await;
                     }
                 }
                 () = sleep_until(survey_at), if connected => {
-                    survey_at = Instant::now() + SURVEY_EVERY;
-                    if let Err(error) = inner.survey(&mut told).await {
-                        tracing::debug!(%error, "survey of the apps failed");
-                    }
+                    survey_at = inner.survey(&mut told).await;
                 }
                 () = inner.mend.notified() => {}
                 () = sleep_until(next.unwrap_or_else(|| Instant::now() + FAR)) => {}
@@ -105,8 +105,27 @@ impl Inner {
         }
     }
 
-    /// `told`: containers that were complained about.
-    async fn survey(self: &Arc<Self>, told: &mut HashSet<String>) -> Result<(), DriveError> {
+    /// Compares what is wanted with Docker's list; returns when to do it again. `told`: containers
+    /// that were complained about.
+    async fn survey(self: &Arc<Self>, told: &mut HashSet<String>) -> Instant {
+        let pause = match self.compare_with_list(told).await {
+            Ok(true) => SURVEY_EVERY,
+            // Somebody was at work on what is half done.
+            Ok(false) => SURVEY_SOON,
+            Err(error) => {
+                tracing::debug!(%error, "survey of the apps failed");
+                SURVEY_SOON
+            }
+        };
+        Instant::now() + pause
+    }
+
+    /// Whether every container could be judged.
+    async fn compare_with_list(
+        self: &Arc<Self>,
+        told: &mut HashSet<String>,
+    ) -> Result<bool, DriveError> {
+        let mut complete = true;
         let listed = self.engine.list().await?;
         let slots: HashMap<_, _> = self.all().into_iter().collect();
         let mut present = HashSet::new();
@@ -117,27 +136,31 @@ impl Inner {
                 continue;
             };
             let slot = slots.get(&guid);
+            let spare = has_name(summary, &spare_name(&guid));
+            let unstarted = summary.state == Some(ContainerSummaryStateEnum::CREATED);
             if slot.is_some_and(|slot| slot.is_busy()) {
+                complete &= !spare && !unstarted;
                 present.insert(guid);
                 continue;
             }
-            let spare = has_name(summary, &spare_name(&guid));
             let desired = slot.and_then(|slot| slot.desired());
             match (slot, desired.as_deref()) {
                 (_, Some(Desired::Present(_))) if spare => self.engine.remove(id).await?,
                 (Some(slot), Some(Desired::Present(app))) => {
                     let right = has_name(summary, guid.as_str())
                         && fingerprint_of(summary) == Some(&app.fingerprint())
-                        && summary.state != Some(ContainerSummaryStateEnum::CREATED)
+                        && !unstarted
                         && !self.is_broken(summary, app.restart).await?;
                     if !right {
                         slot.doubt();
+                    } else if slot.last_error().is_none() {
+                        slot.succeeded();
                     }
                     present.insert(guid);
                 }
                 (Some(slot), Some(Desired::Absent)) => slot.doubt(),
                 // Created, and the agent died before it was stored: it was never promised.
-                (_, None) if summary.state == Some(ContainerSummaryStateEnum::CREATED) => {
+                (_, None) if unstarted => {
                     self.engine.remove(id).await?;
                 }
                 (_, None) => {
@@ -153,7 +176,7 @@ impl Inner {
                 slot.doubt();
             }
         }
-        Ok(())
+        Ok(complete)
     }
 
     /// Whether Docker could not start it when its restart policy asked for that.

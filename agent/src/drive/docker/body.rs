@@ -1,6 +1,7 @@
 //! From a description to the body of Docker's create request.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use crate::directory::docker::{LABEL_GUID, LABEL_OWNER};
 use crate::drive::DriveError;
 use crate::drive::app::{App, HealthCheck, Mount, MountKind, Namespace, Restart, Size, Span};
 use crate::drive::policy;
+
+/// Where ports are published unless told otherwise.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A secret is a line or a certificate, not a disk image.
 const MOST_SECRET_BYTES: u64 = 64 << 10;
@@ -114,7 +118,7 @@ fn port_bindings(app: &App) -> HashMap<String, Option<Vec<PortBinding>>> {
     let mut bindings: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
     for port in &app.ports {
         let binding = PortBinding {
-            host_ip: port.address.map(|address| address.to_string()),
+            host_ip: Some(port.address.unwrap_or(LOOPBACK).to_string()),
             host_port: port.host.map(|host| host.to_string()),
         };
         let of_port = bindings.entry(port_key(port)).or_default();

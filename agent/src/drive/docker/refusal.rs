@@ -32,7 +32,7 @@ impl Act {
 }
 
 /// What Docker's words say about the description. The daemon has no codes for these.
-const HINTS: [(&str, &str); 13] = [
+const HINTS: [(&str, &str); 14] = [
     ("executable file not found", "command"),
     ("exec format error", "command"),
     ("no command specified", "command"),
@@ -46,6 +46,7 @@ const HINTS: [(&str, &str); 13] = [
     ("bind source path", "mounts"),
     ("log opt", "log.options"),
     ("logger:", "log.driver"),
+    ("logging plugin", "log.driver"),
 ];
 
 pub(super) fn refused(act: Act, error: &Error) -> DriveError {
