@@ -40,10 +40,7 @@ async fn expect_books(forward: &Forward, sent: u64, dropped: u64) {
     let mut audits = Vec::new();
     for _ in 0..1000 {
         audits = forward.ledger().audit();
-        if audits
-            .iter()
-            .all(|audit| audit.spooled == 0 && audit.in_flight == 0)
-        {
+        if audits.iter().all(|audit| audit.spooled == 0 && audit.in_flight == 0) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -92,11 +89,7 @@ async fn everything_arrives_once_and_in_order_with_either_durability() {
         expect_all_in_order(&sink, 50, 200, false);
         expect_books(&forward, 50 * 200, 0).await;
         let requests = sink.kept(|kept| std::mem::take(&mut kept.requests));
-        assert!(
-            requests.len() < 200,
-            "frames are merged: {}",
-            requests.len()
-        );
+        assert!(requests.len() < 200, "frames are merged: {}", requests.len());
         let first = &requests[0];
         for (name, value) in [
             ("content-type", "application/x-protobuf"),
@@ -137,10 +130,7 @@ async fn a_sink_that_fails_hangs_and_breaks_gets_everything_in_order() {
         expect_all_in_order(&sink, 20, 500, true);
         let duplicates = sink.kept(|kept| kept.samples) - 20 * 500;
         let resent = forward.ledger().spools()[0].resent;
-        assert!(
-            duplicates <= resent,
-            "{duplicates} duplicates, {resent} counted"
-        );
+        assert!(duplicates <= resent, "{duplicates} duplicates, {resent} counted");
         forward.shutdown(Duration::from_secs(1)).await;
     }
 }

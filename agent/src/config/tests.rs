@@ -473,6 +473,24 @@ fn a_difference_notices_every_key() {
     }
 }
 
+#[test]
+fn the_allow_list_is_read_and_a_misspelt_grant_is_a_problem() {
+    let read = |text: &str| Config::parse(text, &no_environment());
+    let text = r#"
+        [docker.allow]
+        host_mounts = ["/srv/data"]
+        host_namespaces = ["pid", "network"]
+        capabilities = ["NET_ADMIN"]
+    "#;
+    let allow = read(text).unwrap().docker.allow;
+    assert_eq!(allow.host_mounts, [PathBuf::from("/srv/data")]);
+    assert_eq!(allow.host_namespaces, ["pid", "network"]);
+    assert!(!allow.privileged && allow.images.is_empty());
+    for bad in ["priviledged = true", r#"host_namespaces = ["uts"]"#] {
+        assert_eq!(read(&format!("[docker.allow]\n{bad}")).unwrap_err().len(), 1);
+    }
+}
+
 proptest! {
     #[test]
     fn property_test_no_text_panics(text in ".{0,200}", value in ".{0,40}") {
