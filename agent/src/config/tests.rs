@@ -483,11 +483,14 @@ fn the_allow_list_is_read_and_a_misspelt_grant_is_a_problem() {
         capabilities = ["NET_ADMIN"]
     "#;
     let allow = read(text).unwrap().docker.allow;
-    assert_eq!(allow.host_mounts, [PathBuf::from("/srv/data")]);
+    assert_eq!(allow.host_mounts, [std::path::PathBuf::from("/srv/data")]);
     assert_eq!(allow.host_namespaces, ["pid", "network"]);
     assert!(!allow.privileged && allow.images.is_empty());
     for bad in ["priviledged = true", r#"host_namespaces = ["uts"]"#] {
-        assert_eq!(read(&format!("[docker.allow]\n{bad}")).unwrap_err().len(), 1);
+        assert_eq!(
+            read(&format!("[docker.allow]\n{bad}")).unwrap_err().len(),
+            1
+        );
     }
 }
 
