@@ -23,15 +23,13 @@ mod root;
 mod running;
 mod send;
 pub mod spool;
-#[cfg(test)]
-mod tests;
 
 pub use bus::{BusError, Cursor, InvalidCursor, Page, Reader};
 pub use destination::{DestinationId, Route};
 pub use inlet::{Inlet, Refused};
 pub use ledger::{Ledger, Stage};
-pub use options::{Options, Order, Tuning};
-pub use send::transport::InvalidUrl;
+pub use options::{Options, Order, RemoteWriteVersion, Tuning};
+pub use send::url::InvalidUrl;
 pub use spool::SpoolError;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +40,7 @@ use tokio::runtime::Handle;
 use self::inlet::{Routes, Switch};
 use self::root::SpoolRoot;
 use self::running::{Running, Workshop};
-use self::spool::disk::{Disk, RealDisk};
+use self::spool::disk::RealDisk;
 use crate::signal::Signal;
 
 /// Why the forwarder cannot run as told.
@@ -98,17 +96,9 @@ impl Forward {
     /// Starts lanes and senders on a runtime. Spools that cannot be opened now are tried again
     /// later, except where another agent holds the directory.
     pub fn start(options: Options, runtime: Handle) -> Result<(Self, Inlet), StartError> {
-        Self::start_on(options, runtime, Arc::new(RealDisk))
-    }
-
-    pub(crate) fn start_on(
-        options: Options,
-        runtime: Handle,
-        disk: Arc<dyn Disk>,
-    ) -> Result<(Self, Inlet), StartError> {
         let shop = Arc::new(Workshop {
             runtime,
-            disk,
+            disk: Arc::new(RealDisk),
             root: Arc::new(SpoolRoot::new(&options.data_dir)),
             ledger: Arc::new(Ledger::default()),
             switch: Arc::new(Switch::default()),

@@ -67,6 +67,17 @@ pub enum Order {
     FreshFirst,
 }
 
+/// The remote-write version to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoteWriteVersion {
+    /// 1.0: batches go as they are kept, so this costs least of the agent.
+    V1,
+    /// 2.0 where the receiver takes it, else 1.0.
+    Auto,
+    /// 2.0 only.
+    V2,
+}
+
 /// Settings with good defaults. Durations and sizes are bounds, not targets, unless said.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuning {
@@ -88,6 +99,8 @@ pub struct Tuning {
     pub otlp_order: Order,
     /// Compress OTLP with gzip.
     pub otlp_gzip: bool,
+    /// Remote-write version.
+    pub remote_write_version: RemoteWriteVersion,
     /// Time for a connection.
     pub connect_timeout: Duration,
     /// Time for a request, from the first byte out to the last byte in.
@@ -123,6 +136,7 @@ impl Default for Tuning {
             metrics_order: Order::Strict,
             otlp_order: Order::FreshFirst,
             otlp_gzip: false,
+            remote_write_version: RemoteWriteVersion::V1,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             backoff_min: Duration::from_millis(30),

@@ -9,10 +9,13 @@ pub(crate) mod answer;
 pub(crate) mod backoff;
 pub(crate) mod batch;
 pub(crate) mod body;
+mod grpc;
 pub(crate) mod source;
 pub(crate) mod status;
 pub(crate) mod transport;
+pub(crate) mod url;
 pub(crate) mod verdict;
+mod version;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,10 +24,10 @@ use tokio::sync::watch;
 
 use self::answer::PartialSuccess;
 use self::backoff::Backoff;
-use self::body::Pieces;
+use self::body::Unmergeable;
 use self::source::Source;
 use self::status::Status;
-use self::transport::Transport;
+use self::transport::{Prepared, Transport};
 use self::verdict::Verdict;
 use super::destination::DestinationId;
 use super::ledger::{Book, Entry, Reason};
@@ -114,12 +117,8 @@ impl Sender {
 
     /// Sends a part of a batch until there is a verdict.
     async fn send(&mut self, part: &[Queued]) -> End {
-        let payloads = part
-            .iter()
-            .map(|queued| queued.frame.payload.clone())
-            .collect();
-        let body: Pieces = match self.transport.body(payloads).await {
-            Ok(body) => body,
+        let mut request = match self.prepare(part).await {
+            Ok(request) => request,
             Err(error) => {
                 return End::Refused {
                     reason: Reason::Malformed,
@@ -133,7 +132,7 @@ impl Sender {
         let since = Instant::now();
         loop {
             let outcome = tokio::select! {
-                outcome = self.transport.attempt(Arc::clone(&body)) => outcome,
+                outcome = self.transport.attempt(&request) => outcome,
                 () = stopped(&mut self.phase) => return End::Stopped,
             };
             let verdict = match outcome.verdict {
@@ -150,6 +149,11 @@ impl Sender {
                     self.status.delivered(&self.id);
                     return End::Delivered(outcome.partial);
                 }
+                Verdict::Renegotiate => match self.prepare(part).await {
+                    Ok(other) => request = other,
+                    // It could be prepared before, so this does not happen.
+                    Err(error) => self.status.failed(&self.id, &error.to_string()),
+                },
                 Verdict::Refused { reason, apart } => {
                     return End::Refused {
                         reason,
@@ -173,6 +177,11 @@ impl Sender {
                 }
             }
         }
+    }
+
+    async fn prepare(&self, part: &[Queued]) -> Result<Prepared, Unmergeable> {
+        let payloads = part.iter().map(|queued| queued.frame.payload.clone());
+        self.transport.prepare(payloads.collect()).await
     }
 
     fn book_delivered(&self, part: &[Queued], partial: &PartialSuccess) {

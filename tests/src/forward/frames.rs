@@ -139,3 +139,55 @@ pub fn samples(body: &[u8]) -> anyhow::Result<Vec<(String, i64)>> {
     }
     Ok(samples)
 }
+
+/// The texts of a gRPC message with an OTLP logs request.
+pub fn grpc_log_texts(body: &[u8]) -> anyhow::Result<Vec<String>> {
+    let (prefix, message) = body.split_first_chunk::<5>().context("no prefix")?;
+    let [compressed, a, b, c, d] = *prefix;
+    let len = u32::from_be_bytes([a, b, c, d]);
+    anyhow::ensure!(
+        message.len() == len as usize,
+        "{} bytes, {len} said",
+        message.len()
+    );
+    if compressed == 0 {
+        return log_texts(message);
+    }
+    let mut raw = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(message), &mut raw)?;
+    log_texts(&raw)
+}
+
+/// Samples in a remote-write 2.0 body, whose label references must be inside its table.
+pub fn samples_v2(body: &[u8]) -> anyhow::Result<usize> {
+    let raw = snap::raw::Decoder::new().decompress_vec(body)?;
+    let request = RequestV2::decode(&*raw)?;
+    let symbols = request.symbols.len();
+    let mut samples = 0;
+    for series in request.timeseries {
+        anyhow::ensure!(
+            series
+                .labels_refs
+                .iter()
+                .all(|place| (*place as usize) < symbols)
+        );
+        samples += series.samples.len();
+    }
+    Ok(samples)
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RequestV2 {
+    #[prost(string, repeated, tag = "4")]
+    symbols: Vec<String>,
+    #[prost(message, repeated, tag = "5")]
+    timeseries: Vec<TimeSeriesV2>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TimeSeriesV2 {
+    #[prost(uint32, repeated, tag = "1")]
+    labels_refs: Vec<u32>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample>,
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response, StatusCode};
@@ -26,6 +27,10 @@ pub enum Deed {
     Take,
     /// Keep it and answer with this body and 200.
     TakeSaying(Vec<u8>),
+    /// Keep it and answer 204 with these headers.
+    TakeWith(Vec<(&'static str, String)>),
+    /// Answer like a gRPC server: status, message, response. Status 0 keeps it.
+    Grpc(u32, &'static str, Vec<u8>),
     /// Answer with a status, headers and text.
     Say(u16, Vec<(&'static str, String)>, String),
     /// Never answer.
@@ -37,6 +42,7 @@ pub enum Deed {
     },
 }
 
+type Answer = BoxBody<Bytes, Infallible>;
 type Judge = Box<dyn FnMut(&Seen) -> Deed + Send>;
 
 /// A request as it came.
@@ -225,9 +231,9 @@ async fn answer(
     request: Request<Incoming>,
     shared: Arc<Shared>,
     cut: CancellationToken,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Answer>, Infallible> {
     let (head, body) = request.into_parts();
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Full::default().boxed());
     let Ok(body) = body.collect().await else {
         return Ok(response);
     };
@@ -240,7 +246,7 @@ async fn answer(
         Ok(samples) if snappy => samples,
         Err(error) if snappy => {
             *response.status_mut() = StatusCode::BAD_REQUEST;
-            *response.body_mut() = Full::new(Bytes::from(error.to_string()));
+            *response.body_mut() = full(error.to_string());
             return Ok(response);
         }
         Ok(_) | Err(_) => Vec::new(),
@@ -254,21 +260,26 @@ async fn answer(
     let deed = (shared.judge.lock().unwrap_or_else(PoisonError::into_inner))(&seen);
     let keeps = matches!(
         deed,
-        Deed::Take | Deed::TakeSaying(_) | Deed::Break { kept: true }
+        Deed::Take
+            | Deed::TakeSaying(_)
+            | Deed::TakeWith(_)
+            | Deed::Grpc(0, ..)
+            | Deed::Break { kept: true }
     );
     keep(&shared, seen, keeps);
     match deed {
         Deed::Take => *response.status_mut() = StatusCode::NO_CONTENT,
-        Deed::TakeSaying(body) => *response.body_mut() = Full::new(Bytes::from(body)),
+        Deed::TakeSaying(body) => *response.body_mut() = full(body),
+        Deed::TakeWith(headers) => {
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            set_headers(response.headers_mut(), headers);
+        }
+        Deed::Grpc(status, message, body) => grpc(&mut response, status, message, &body),
         Deed::Say(status, headers, text) => {
             *response.status_mut() =
                 StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            for (name, value) in headers {
-                if let Ok(value) = value.parse() {
-                    response.headers_mut().insert(name, value);
-                }
-            }
-            *response.body_mut() = Full::new(Bytes::from(text));
+            set_headers(response.headers_mut(), headers);
+            *response.body_mut() = full(text);
         }
         Deed::Hang => std::future::pending().await,
         Deed::Break { .. } => {
@@ -277,6 +288,42 @@ async fn answer(
         }
     }
     Ok(response)
+}
+
+fn full(body: impl Into<Bytes>) -> Answer {
+    Full::new(body.into()).boxed()
+}
+
+fn set_headers(map: &mut HeaderMap, headers: Vec<(&'static str, String)>) {
+    for (name, value) in headers {
+        map.insert(name, value.parse().expect("a header"));
+    }
+}
+
+/// A unary gRPC answer: an error in the headers, a success with its status in the trailers.
+fn grpc(response: &mut Response<Answer>, status: u32, message: &'static str, body: &[u8]) {
+    let mut tail = HeaderMap::new();
+    set_headers(
+        &mut tail,
+        vec![
+            ("grpc-status", status.to_string()),
+            ("grpc-message", message.to_owned()),
+        ],
+    );
+    set_headers(
+        response.headers_mut(),
+        vec![("content-type", "application/grpc".to_owned())],
+    );
+    if status != 0 {
+        response.headers_mut().extend(tail);
+        return;
+    }
+    let mut framed = vec![0];
+    framed.extend_from_slice(&(body.len() as u32).to_be_bytes());
+    framed.extend_from_slice(body);
+    *response.body_mut() = Full::new(Bytes::from(framed))
+        .with_trailers(std::future::ready(Some(Ok(tail))))
+        .boxed();
 }
 
 fn keep(shared: &Shared, seen: Seen, keeps: bool) {

@@ -12,8 +12,11 @@ const MAX_WORDS: usize = 1024;
 /// Fields looked at in an answer: it is short by nature.
 const MAX_FIELDS: usize = 64;
 
-/// Reads the start of a body, and the trailers if the body is so short that they come by.
-pub(crate) async fn read_start<B>(mut body: B) -> Result<(Bytes, Option<HeaderMap>), B::Error>
+/// Reads the start of a body, and the trailers where they come within `passed` bytes behind it.
+pub(crate) async fn read<B>(
+    mut body: B,
+    mut passed: usize,
+) -> Result<(Bytes, Option<HeaderMap>), B::Error>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -24,9 +27,10 @@ where
                 let room = MAX_WORDS - start.len();
                 let part = data.copy_to_bytes(room.min(data.len()));
                 start.extend_from_slice(&part);
-                if start.len() == MAX_WORDS {
+                if start.len() == MAX_WORDS && passed <= data.len() {
                     break;
                 }
+                passed -= data.len();
             }
             Err(frame) => return Ok((start.freeze(), frame.into_trailers().ok())),
         }

@@ -3,11 +3,14 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::signal::snappy::{self, SnappyError};
@@ -84,6 +87,16 @@ pub(crate) fn merge_snappy<'a>(
     put_varint(&mut preamble, raw_len);
     pieces.push_front(Bytes::from(preamble));
     Ok(pieces.into_iter().collect())
+}
+
+/// Compresses pieces into one.
+pub(crate) fn gzip(pieces: &[Bytes]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    for piece in pieces {
+        // Writing to memory does not fail.
+        let _ = encoder.write_all(piece);
+    }
+    encoder.finish().unwrap_or_default().into()
 }
 
 #[cfg(test)]

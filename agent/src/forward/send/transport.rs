@@ -3,13 +3,9 @@
 //! Remote write 1.0, OTLP/HTTP and OTLP/gRPC over one pooled hyper client per destination, HTTP/1.1
 //! or HTTP/2, TLS by rustls with the system's roots. No proxies, no redirects.
 
-use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
@@ -18,38 +14,17 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::answer::{self, PartialSuccess};
-use super::body::{Pieces, PiecesBody, Unmergeable, merge_snappy};
+use super::body::{Pieces, PiecesBody, Unmergeable, gzip, merge_snappy};
+use super::grpc;
+use super::url::{InvalidUrl, Protocol, Target};
 use super::verdict::{self, Verdict};
-use crate::forward::destination::{DestinationId, Route};
+use super::version::{self, Version};
+use crate::forward::destination::DestinationId;
 use crate::forward::options::Tuning;
 
 /// Idle connections are closed after this long: shorter than what receivers usually wait.
 const IDLE: Duration = Duration::from_secs(50);
 const USER_AGENT: &str = concat!("guidon/", env!("CARGO_PKG_VERSION"));
-
-/// Why a URL is not a destination.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidUrl {
-    /// Not a URL with a host.
-    #[error("not a URL with a host")]
-    NoHost,
-    /// The scheme does not fit the signal.
-    #[error("scheme {0:?} is not one of {1}")]
-    Scheme(String, &'static str),
-    /// Credentials that cannot be sent.
-    #[error("the credentials cannot be sent in a header")]
-    Credentials,
-    /// TLS cannot be set up.
-    #[error("no TLS: {0}")]
-    Tls(String),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    RemoteWrite,
-    OtlpHttp,
-    OtlpGrpc,
-}
 
 /// What an attempt came to.
 #[derive(Debug)]
@@ -65,11 +40,20 @@ pub(crate) struct Outcome {
     pub(crate) partial: PartialSuccess,
 }
 
+/// A request, ready to be sent any number of times.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    pieces: Pieces,
+    /// Remote write 2.0.
+    v2: bool,
+}
+
 /// The way to one receiver.
 #[derive(Debug)]
 pub(crate) struct Transport {
     client: Client<HttpsConnector<HttpConnector>, PiecesBody>,
     protocol: Protocol,
+    version: Version,
     uri: Uri,
     headers: HeaderMap,
     gzip: bool,
@@ -78,47 +62,38 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(id: &DestinationId, tuning: &Tuning) -> Result<Self, InvalidUrl> {
-        let url: Uri = id
-            .url()
-            .and_then(|url| url.parse().ok())
-            .ok_or(InvalidUrl::NoHost)?;
-        let scheme = url.scheme_str().unwrap_or_default();
-        let metrics = id.route() == Route::Metrics;
-        let (protocol, tls) = match scheme {
-            "http" | "https" if metrics => (Protocol::RemoteWrite, scheme == "https"),
-            "http" | "https" => (Protocol::OtlpHttp, scheme == "https"),
-            "grpc" | "grpcs" if !metrics => (Protocol::OtlpGrpc, scheme == "grpcs"),
-            other => {
-                let fitting = if metrics {
-                    "http, https"
-                } else {
-                    "http, https, grpc, grpcs"
-                };
-                return Err(InvalidUrl::Scheme(other.to_owned(), fitting));
-            }
-        };
-        let (uri, authorization) = split_credentials(&url, protocol, id.route(), tls)?;
-        let gzip = tuning.otlp_gzip && protocol != Protocol::RemoteWrite;
+        let target = Target::of(id)?;
+        let gzip = tuning.otlp_gzip && target.protocol != Protocol::RemoteWrite;
         Ok(Self {
-            client: client(protocol, tls, tuning)?,
-            protocol,
-            uri,
-            headers: headers(protocol, gzip, authorization),
+            client: client(&target, tuning)?,
+            protocol: target.protocol,
+            version: Version::new(tuning.remote_write_version),
+            uri: target.uri,
+            headers: headers(target.protocol, gzip, target.authorization),
             gzip,
             timeout: tuning.request_timeout,
         })
     }
 
-    /// The body of a request with these payloads.
-    pub(crate) async fn body(&self, payloads: Vec<Bytes>) -> Result<Pieces, Unmergeable> {
+    /// A request with these payloads.
+    pub(crate) async fn prepare(&self, payloads: Vec<Bytes>) -> Result<Prepared, Unmergeable> {
         if self.protocol == Protocol::RemoteWrite {
-            return merge_snappy(payloads.iter());
+            let pieces = merge_snappy(payloads.iter())?;
+            let encoded = match self.version.speaks_v2() {
+                true => version::encode_v2(&pieces).await,
+                false => None,
+            };
+            return Ok(Prepared {
+                v2: encoded.is_some(),
+                pieces: encoded.map_or(pieces, |encoded| Pieces::from([encoded])),
+            });
         }
         let mut pieces = payloads;
         if self.gzip {
+            let source = pieces.clone();
             // Long work has no place on the runtime's threads.
-            let merged = tokio::task::spawn_blocking(move || gzip(&pieces)).await;
-            pieces = vec![merged.unwrap_or_default()];
+            let compressed = tokio::task::spawn_blocking(move || gzip(&source)).await;
+            pieces = vec![compressed.unwrap_or_else(|_| gzip(&pieces))];
         }
         if self.protocol == Protocol::OtlpGrpc {
             let len: usize = pieces.iter().map(Bytes::len).sum();
@@ -126,39 +101,45 @@ impl Transport {
             prefix.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
             pieces.insert(0, Bytes::from(prefix));
         }
-        Ok(pieces.into())
+        Ok(Prepared {
+            pieces: pieces.into(),
+            v2: false,
+        })
     }
 
     /// Sends a request and reads the answer.
-    pub(crate) async fn attempt(&self, body: Pieces) -> Outcome {
-        match tokio::time::timeout(self.timeout, self.exchange(body)).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(words)) => no_answer(words),
-            Err(_) => no_answer(format!("no answer within {:?}", self.timeout)),
+    pub(crate) async fn attempt(&self, request: &Prepared) -> Outcome {
+        match tokio::time::timeout(self.timeout, self.exchange(request)).await {
+            Ok(outcome) => outcome,
+            Err(_) => no_answer(format!("no answer within {:?}", self.timeout), true),
         }
     }
 
-    async fn exchange(&self, body: Pieces) -> Result<Outcome, String> {
-        let mut request = Request::new(PiecesBody::new(body));
+    async fn exchange(&self, prepared: &Prepared) -> Outcome {
+        let mut request = Request::new(PiecesBody::new(Pieces::clone(&prepared.pieces)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
-        let response = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| chain(&error))?;
+        if prepared.v2 {
+            version::set_headers(request.headers_mut());
+        }
+        let response = match self.client.request(request).await {
+            Ok(response) => response,
+            // Without a connection nothing was sent.
+            Err(error) => return no_answer(chain(&error), !error.is_connect()),
+        };
         let (head, body) = response.into_parts();
         let status = head.status.as_u16();
-        // A receiver that took the data but breaks off in its words has still taken it.
-        let read = answer::read_start(body).await;
         if self.protocol == Protocol::OtlpGrpc {
-            return Ok(match read {
-                Ok((words, trailers)) => grpc_outcome(status, &head.headers, &words, trailers),
-                Err(error) => no_answer(chain(&error)),
-            });
+            return match answer::read(body, grpc::MAX_ANSWER).await {
+                Ok((words, trailers)) => grpc::outcome(status, &head.headers, &words, trailers),
+                Err(error) => no_answer(chain(&error), true),
+            };
         }
+        // A receiver that took the data but breaks off in its words has still taken it.
+        let read = answer::read(body, 0).await;
         let verdict = match self.protocol {
+            Protocol::RemoteWrite if prepared.v2 => self.version.judge(status, &head.headers),
             Protocol::RemoteWrite => verdict::remote_write(status),
             Protocol::OtlpHttp | Protocol::OtlpGrpc => verdict::otlp_http(status),
         };
@@ -170,19 +151,18 @@ impl Transport {
         if verdict == Verdict::Delivered && self.protocol == Protocol::OtlpHttp && complete {
             partial = answer::partial_success(&words);
         }
-        Ok(Outcome {
+        Outcome {
             verdict,
             come_back: come_back(&head.headers),
             words: words_of(status, &head.headers, &words),
             in_doubt: false,
             partial,
-        })
+        }
     }
 }
 
 fn client(
-    protocol: Protocol,
-    tls: bool,
+    target: &Target,
     tuning: &Tuning,
 ) -> Result<Client<HttpsConnector<HttpConnector>, PiecesBody>, InvalidUrl> {
     let mut connector = HttpConnector::new();
@@ -195,18 +175,18 @@ fn client(
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| failed(&error))?;
-    let config = if tls {
+    let config = if target.tls {
         config.with_native_roots().map_err(|error| failed(&error))?
     } else {
         config.with_root_certificates(rustls::RootCertStore::empty())
     };
     let builder = HttpsConnectorBuilder::new().with_tls_config(config.with_no_client_auth());
-    let builder = if tls {
+    let builder = if target.tls {
         builder.https_only()
     } else {
         builder.https_or_http()
     };
-    let grpc = protocol == Protocol::OtlpGrpc;
+    let grpc = target.protocol == Protocol::OtlpGrpc;
     let connector = if grpc {
         builder.enable_http2().wrap_connector(connector)
     } else {
@@ -219,79 +199,6 @@ fn client(
         .timer(TokioTimer::new())
         .http2_only(grpc)
         .build(connector))
-}
-
-/// The URI to ask for and the header for the credentials in the URL.
-fn split_credentials(
-    url: &Uri,
-    protocol: Protocol,
-    route: Route,
-    tls: bool,
-) -> Result<(Uri, Option<HeaderValue>), InvalidUrl> {
-    let authority = url.authority().ok_or(InvalidUrl::NoHost)?;
-    let (credentials, host) = match authority.as_str().rsplit_once('@') {
-        Some((credentials, host)) => (Some(credentials), host),
-        None => (None, authority.as_str()),
-    };
-    let authorization = match credentials {
-        None => None,
-        Some(credentials) => {
-            let code = base64::engine::general_purpose::STANDARD.encode(unescape(credentials));
-            let mut value = HeaderValue::try_from(format!("Basic {code}"))
-                .map_err(|_| InvalidUrl::Credentials)?;
-            value.set_sensitive(true);
-            Some(value)
-        }
-    };
-    let path = match (
-        protocol,
-        url.path_and_query().map_or("/", |path| path.as_str()),
-    ) {
-        (Protocol::OtlpGrpc, _) => match route {
-            Route::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-            Route::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-            Route::Metrics | Route::OtlpMetrics => {
-                "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
-            }
-        },
-        (Protocol::OtlpHttp, "/") => match route {
-            Route::Logs => "/v1/logs",
-            Route::Traces => "/v1/traces",
-            Route::Metrics | Route::OtlpMetrics => "/v1/metrics",
-        },
-        (_, path) => path,
-    };
-    let uri = Uri::builder()
-        .scheme(if tls { "https" } else { "http" })
-        .authority(host)
-        .path_and_query(path)
-        .build()
-        .map_err(|_| InvalidUrl::NoHost)?;
-    Ok((uri, authorization))
-}
-
-/// Undoes percent escapes.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.as_bytes();
-    while let Some((&byte, rest)) = bytes.split_first() {
-        let escaped = (byte == b'%')
-            .then(|| rest.get(..2))
-            .flatten()
-            .and_then(|code| std::str::from_utf8(code).ok())
-            .and_then(|code| u8::from_str_radix(code, 16).ok());
-        match escaped {
-            Some(escaped) => {
-                out.push(escaped);
-                bytes = &rest[2..];
-            }
-            None => {
-                out.push(byte);
-                bytes = rest;
-            }
-        }
-    }
-    out
 }
 
 fn headers(protocol: Protocol, gzip: bool, authorization: Option<HeaderValue>) -> HeaderMap {
@@ -327,31 +234,22 @@ fn headers(protocol: Protocol, gzip: bool, authorization: Option<HeaderValue>) -
     headers
 }
 
-fn gzip(pieces: &[Bytes]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    for piece in pieces {
-        // Writing to memory does not fail.
-        let _ = encoder.write_all(piece);
-    }
-    encoder.finish().unwrap_or_default().into()
-}
-
-fn no_answer(words: String) -> Outcome {
+fn no_answer(words: String, in_doubt: bool) -> Outcome {
     Outcome {
         verdict: Verdict::Again,
         come_back: None,
         words,
-        in_doubt: true,
+        in_doubt,
         partial: PartialSuccess::default(),
     }
 }
 
-fn come_back(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn come_back(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
     verdict::retry_after(value, SystemTime::now())
 }
 
-fn words_of(status: u16, headers: &HeaderMap, body: &[u8]) -> String {
+pub(crate) fn words_of(status: u16, headers: &HeaderMap, body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body);
     match headers
         .get(header::LOCATION)
@@ -359,51 +257,6 @@ fn words_of(status: u16, headers: &HeaderMap, body: &[u8]) -> String {
     {
         Some(to) => format!("{status}, redirects to {to}"),
         None => format!("{status} {}", body.trim()).trim_end().to_owned(),
-    }
-}
-
-fn grpc_outcome(
-    status: u16,
-    headers: &HeaderMap,
-    message: &[u8],
-    trailers: Option<HeaderMap>,
-) -> Outcome {
-    // An answer without a body has its status in the headers.
-    let tail = trailers.as_ref().unwrap_or(headers);
-    let text = |name: &str| tail.get(name).and_then(|value| value.to_str().ok());
-    let Some(code) = text("grpc-status").and_then(|code| code.parse::<u32>().ok()) else {
-        // Not gRPC: a proxy's answer, or one that broke off.
-        return Outcome {
-            verdict: match status {
-                200 => Verdict::Again,
-                _ => verdict::otlp_http(status),
-            },
-            come_back: come_back(headers),
-            words: format!("{} without a gRPC status", words_of(status, headers, &[])),
-            in_doubt: status == 200,
-            partial: PartialSuccess::default(),
-        };
-    };
-    let details = text("grpc-status-details-bin").and_then(|details| {
-        // With padding or without: both are allowed.
-        let details = details.trim_end_matches('=');
-        base64::engine::general_purpose::STANDARD_NO_PAD
-            .decode(details)
-            .ok()
-    });
-    let come_back = details.as_deref().and_then(answer::retry_info);
-    let said = unescape(text("grpc-message").unwrap_or_default());
-    let partial = match (code, message.split_first_chunk::<5>()) {
-        // Uncompressed: nothing else was offered.
-        (0, Some(([0, ..], response))) => answer::partial_success(response),
-        _ => PartialSuccess::default(),
-    };
-    Outcome {
-        verdict: verdict::grpc(code, come_back.is_some()),
-        come_back,
-        words: format!("grpc {code} {}", String::from_utf8_lossy(&said)),
-        in_doubt: false,
-        partial,
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Verdict {
     Again,
     /// Like `Again`, but `Refused` with taking apart when it goes on too long.
     AgainForAWhile(Reason),
+    /// Prepare the request anew: it will be in another version of the protocol.
+    Renegotiate,
     /// Not to be tried again as it is.
     Refused {
         reason: Reason,
