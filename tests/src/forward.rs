@@ -68,19 +68,23 @@ pub async fn settled(forward: &Forward) -> Vec<Audit> {
     audits
 }
 
-/// Waits, and expects so many records sent and dropped over all destinations.
+/// Waits until so many records were sent and dropped over all destinations, and expects it to stay
+/// at that.
 pub async fn expect_books(forward: &Forward, sent: u64, dropped: u64) {
+    let sums = |audits: &[Audit]| {
+        let sent: u64 = audits.iter().map(|audit| audit.sent).sum();
+        let dropped: u64 = audits.iter().map(|audit| audit.dropped).sum();
+        (sent, dropped)
+    };
+    for _ in 0..2000 {
+        let (now_sent, now_dropped) = sums(&forward.ledger().audit());
+        if now_sent + now_dropped >= sent + dropped {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let audits = settled(forward).await;
-    assert_eq!(
-        audits.iter().map(|audit| audit.sent).sum::<u64>(),
-        sent,
-        "{audits:?}"
-    );
-    assert_eq!(
-        audits.iter().map(|audit| audit.dropped).sum::<u64>(),
-        dropped,
-        "{audits:?}"
-    );
+    assert_eq!(sums(&audits), (sent, dropped), "{audits:?}");
 }
 
 /// Records dropped for a reason.

@@ -339,7 +339,7 @@ async fn send_from_spool(
 ) {
     let spool = tokio::select! {
         spool = opened.wait_for(Option::is_some) => spool.ok().and_then(|spool| spool.clone()),
-        _ = sender.phase.wait_for(|phase| *phase != Phase::Run) => None,
+        _ = sender.phase.wait_for(|phase| *phase == Phase::Stop) => None,
     };
     if let Some(spool) = spool {
         sender.run(Source::Spool(Box::new(ready(spool)))).await;
