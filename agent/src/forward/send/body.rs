@@ -13,8 +13,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::signal::protobuf::put_varint;
 use crate::signal::snappy::{self, SnappyError};
-use crate::signal::wire::put_varint;
 
 /// The pieces of one request, shared by its attempts.
 pub(crate) type Pieces = Arc<[Bytes]>;

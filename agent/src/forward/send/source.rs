@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel;
 use tokio::sync::watch;
@@ -21,6 +21,8 @@ use crate::forward::spool::{Read, Spool, Tail};
 
 /// Payload bytes read from disk at a time.
 const READ_BYTES: usize = 1 << 20;
+/// At most one log line about damage in this time.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Attempts at reading before a segment is given up.
 const READ_ATTEMPTS: u32 = 4;
 /// The pause between them.
@@ -50,6 +52,15 @@ pub(crate) struct SpoolSource {
     peeked: Option<Queued>,
     fresh_turn: bool,
     read_failures: u32,
+    damage: Damage,
+}
+
+/// Damage that was met, to be logged not too often.
+#[derive(Debug, Default)]
+struct Damage {
+    records: u64,
+    bytes: u64,
+    logged: Option<Instant>,
 }
 
 /// One or the other.
@@ -57,6 +68,22 @@ pub(crate) struct SpoolSource {
 pub(crate) enum Source {
     Memory(MemorySource),
     Spool(Box<SpoolSource>),
+}
+
+impl Damage {
+    fn met(&mut self, records: u64, bytes: u64) {
+        self.records += records;
+        self.bytes += bytes;
+        if self
+            .logged
+            .is_none_or(|logged| logged.elapsed() >= LOG_EVERY)
+        {
+            self.logged = Some(Instant::now());
+            let records = std::mem::take(&mut self.records);
+            let bytes = std::mem::take(&mut self.bytes);
+            tracing::warn!(records, bytes, "damage in the spool passed over");
+        }
+    }
 }
 
 enum Found {
@@ -125,8 +152,8 @@ impl Source {
                         };
                         tokio::select! {
                             () = lane.pushed() => {}
-                            // The other end is held by the lane as long as we run.
-                            _ = phase.changed() => {}
+                            // Nobody can say any more what to do: the forwarder is gone.
+                            changed = phase.changed() => if changed.is_err() { return None },
                             () = sleep => if until.is_some() { break },
                         }
                     }
@@ -254,6 +281,7 @@ impl SpoolSource {
             peeked: None,
             fresh_turn: true,
             read_failures: 0,
+            damage: Damage::default(),
         }
     }
 
@@ -374,11 +402,7 @@ impl SpoolSource {
         self.at = self.at.max(to);
         self.book
             .add_unnamed(Entry::Dropped(Reason::SpoolCorrupt), lost);
-        tracing::warn!(
-            records = lost,
-            frames = to.seq.saturating_sub(from.seq),
-            "damage in the spool passed over"
-        );
+        self.damage.met(lost, 0);
         self.commit();
     }
 
@@ -428,7 +452,7 @@ impl SpoolSource {
         };
         let damaged = tail.take_damaged_bytes();
         if damaged > 0 {
-            tracing::warn!(bytes = damaged, "bytes in the spool that hold no record");
+            self.damage.met(0, damaged);
         }
         if found.is_empty() && result.is_ok() && tail.at() > self.at {
             // What lay here went with its segment, booked by who dropped it.

@@ -1,5 +1,5 @@
-//! How a destination does, for people: the last failure, since when, how often. Logs once when it
-//! goes away and once when it is back, not for each attempt.
+//! How a destination does, for people: the last failure, since when, how often. Logs that it
+//! goes away and that it is back, not each attempt, and not each time where it comes and goes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -22,6 +22,8 @@ pub(crate) struct Status {
 struct Trouble {
     failing_since: Option<Instant>,
     logged: Option<Instant>,
+    /// This failure was logged, so its end will be.
+    said: bool,
     last_error: Option<String>,
     last_refusal: Option<String>,
     refusal_logged: Option<Instant>,
@@ -47,7 +49,7 @@ impl Status {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut trouble = self.trouble();
         if let Some(since) = trouble.failing_since.take()
-            && trouble.logged.take().is_some()
+            && std::mem::take(&mut trouble.said)
         {
             let seconds = since.elapsed().as_secs_f64();
             tracing::info!(destination = %id, seconds, "the receiver takes data again");
@@ -66,6 +68,7 @@ impl Status {
             .is_none_or(|logged| logged.elapsed() >= REPEAT)
         {
             trouble.logged = Some(Instant::now());
+            trouble.said = true;
             let seconds = since.elapsed().as_secs_f64();
             tracing::warn!(destination = %id, error = words, seconds, "the receiver takes no data, trying again");
         }
