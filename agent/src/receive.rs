@@ -1,8 +1,8 @@
 //! Listeners for other people's data: remote write, OTLP. Knows nothing of what happens after the
 //! inlet.
 //!
-//! A request's way: [`listener`] accepts the connection, [`body`] reads the body against
-//! [`Limits`] and the memory [`budget`], the handler of the protocol validates and tags it with
+//! A request's way: `listener` accepts the connection, `body` reads the body against
+//! [`Limits`] and the memory `budget`, the handler of the protocol validates and tags it with
 //! the guid of whoever [`Peers`] says is at the other end, and hands one frame to the [`Sink`].
 //! The answer goes out when the sink has it as durable as configured: a 2xx means kept.
 //!

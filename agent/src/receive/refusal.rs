@@ -27,7 +27,7 @@ pub enum Refusal {
     ContentEncoding(&'static str),
     #[error("{what} is larger than {limit} bytes")]
     TooLarge { what: &'static str, limit: usize },
-    #[error("body did not arrive within {} seconds", .0.as_secs())]
+    #[error("body did not arrive within {0:?}")]
     BodyTime(Duration),
     #[error("body ended early: {0}")]
     BodyBroken(String),

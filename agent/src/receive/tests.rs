@@ -1,1 +1,6 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod grpc;
+mod hostile;
+mod http;
+mod support;

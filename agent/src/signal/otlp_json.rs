@@ -1,4 +1,4 @@
-//! OTLP's JSON, written as protobuf: one pass, from the tables of [`super::schema`], no objects.
+//! OTLP's JSON, written as protobuf: one pass, from the tables of `signal::schema`, no objects.
 //!
 //! As the OTLP specification has it: lowerCamelCase names only, unknown fields ignored, trace and
 //! span ids as hex in either case, enums as integers, 64-bit integers as decimal strings or

@@ -2,14 +2,14 @@
 //! whose bus takes no OTLP metrics.
 //!
 //! The request has been through the splicer: it is valid, and each resource has its guid, which
-//! becomes every series' `guid` label. Names get their unit and type as suffixes ([`names`]);
+//! becomes every series' `guid` label. Names get their unit and type as suffixes (`names`);
 //! `job` and `instance` come from the resource, what else it says goes into `target_info`; scopes
-//! become `otel_scope_*` labels ([`labels`]); histograms become buckets, exponential ones native
-//! histograms, summaries quantiles ([`points`], [`native`]).
+//! become `otel_scope_*` labels (`labels`); histograms become buckets, exponential ones native
+//! histograms, summaries quantiles (`points`, `native`).
 //!
 //! Delta temporality has no place in Prometheus: those points are rejected, which the answer says.
 //! The request is walked; only one data point at a time becomes objects, and one with more than
-//! [`MAX_POINT_MESSAGES`] parts is rejected, so that memory is bounded by the output's limit.
+//! `MAX_POINT_MESSAGES` parts is rejected, so that memory is bounded by the output's limit.
 
 mod labels;
 mod names;

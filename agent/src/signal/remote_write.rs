@@ -12,7 +12,7 @@
 //! - a series may have no sample (exemplars travel alone); the order of samples is not looked at.
 //!
 //! Series whose labels are plainly `name, value`, in order and in front take the fast path
-//! ([`fast`]). Everything else, legal or not, takes the careful one ([`careful`]), which also finds
+//! (`fast`). Everything else, legal or not, takes the careful one (`careful`), which also finds
 //! the words for what is wrong.
 
 mod careful;

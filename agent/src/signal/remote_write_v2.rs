@@ -1,5 +1,5 @@
 //! Remote write 2.0: validates an `io.prometheus.write.v2.Request` and writes it as a 1.0 request
-//! with the guid spliced in, in the same pass; and back, for receivers that take 2.0 ([`encode`]).
+//! with the guid spliced in, in the same pass; and back, for receivers that take 2.0 (`encode`).
 //!
 //! What is kept: samples and histograms byte for byte (so also their start timestamps, which 1.0
 //! decoders pass over), exemplars and metadata in their 1.0 form, in a series' order; unknown

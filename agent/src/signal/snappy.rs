@@ -28,6 +28,9 @@ pub enum SnappyError {
 /// The uncompressed length that a block declares and the offset of its first element. The length is
 /// checked against what the block's bytes can hold at all, so it may be allocated.
 pub fn declared_len(block: &[u8]) -> Result<(usize, usize), SnappyError> {
+    if block.starts_with(b"\xff\x06\x00\x00sNaPpY") {
+        return Err(SnappyError::Framed);
+    }
     let mut declared = 0u64;
     for (index, &byte) in block.iter().take(5).enumerate() {
         declared |= u64::from(byte & 0x7f) << (7 * index);
@@ -58,9 +61,6 @@ pub fn decode<'s>(
     limit: usize,
     scratch: &'s mut Vec<u8>,
 ) -> Result<&'s [u8], SnappyError> {
-    if block.starts_with(b"\xff\x06\x00\x00sNaPpY") {
-        return Err(SnappyError::Framed);
-    }
     let (len, _) = declared_len(block)?;
     if len > limit {
         return Err(SnappyError::TooLarge {
