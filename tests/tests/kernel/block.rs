@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::lab::{Group, Lab};
+use super::lab::{Group, alone};
 
 #[test]
 fn writes_count_to_the_cgroup_that_made_them() {
@@ -17,7 +17,8 @@ fn writes_count_to_the_cgroup_that_made_them() {
         );
         return;
     }
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let group = Group::new("block");
     let slot = lab.born(&group).slot;
     let worker = group.start(&format!("write {} 16", file.display()));

@@ -2,7 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use super::lab::{Group, Lab};
+use super::lab::{Group, alone};
 
 /// A part in a thousand, and the microsecond that the kernel's file is rounded to, twice.
 fn assert_equal(what: &str, ours_ns: u64, kernels_ns: u64) {
@@ -17,7 +17,8 @@ fn assert_equal(what: &str, ours_ns: u64, kernels_ns: u64) {
 
 #[test]
 fn cpu_time_is_what_the_kernel_charges_for_every_way_of_working() {
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let works = ["spin 2500", "nap 2500", "pipe 2500", "wait"];
     let groups: Vec<Group> = works.iter().map(|_| Group::new("cpu")).collect();
     let workers: Vec<_> = groups
@@ -48,7 +49,8 @@ fn cpu_time_is_what_the_kernel_charges_for_every_way_of_working() {
 
 #[test]
 fn cpu_time_grows_while_a_task_runs_without_a_switch() {
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let group = Group::new("tick");
     let worker = group.start("spin 600");
     let slot = lab.born(&group).slot;

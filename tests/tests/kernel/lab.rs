@@ -15,7 +15,7 @@ use guidon::kernel::{Cgroup, Counters, Event, Events, Kernel, Options, Slot};
 use guidon_common::CgroupId;
 
 /// Tests share the machine's cgroup tree, so they run one after the other.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+static ONE_AT_A_TIME: Mutex<Option<Lab>> = Mutex::new(None);
 
 /// Variables that turn the test program into a worker.
 pub(crate) const WORK: &str = "GUIDON_WORK";
@@ -26,37 +26,65 @@ pub(crate) struct Lab {
     pub(crate) kernel: Kernel,
     pub(crate) events: Events,
     pub(crate) seen: Vec<Event>,
-    _alone: MutexGuard<'static, ()>,
 }
 
 pub(crate) fn options() -> Options {
     Options {
-        slots: Some(256),
+        slots: Some(1024),
         run_queue: true,
         statistics: false,
     }
 }
 
-/// Nobody else's test runs as long as this is held.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+/// Nobody else's test runs as long as this is held. The lab in it is for those that need nothing
+/// special: loading takes its time.
+pub(crate) fn alone() -> Alone {
+    Alone(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+pub(crate) struct Alone(MutexGuard<'static, Option<Lab>>);
+
+impl Alone {
+    /// The common lab, which has seen what happened so far and given all slots back.
+    pub(crate) fn lab(&mut self) -> &mut Lab {
+        let lab = self.0.get_or_insert_with(|| Lab::with(&options()));
+        lab.catch_up();
+        lab
+    }
+}
+
+/// Whether the machine is an emulated one, which takes many times as long for everything.
+pub(crate) fn is_emulated() -> bool {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap();
+    text.contains("QEMU TCG")
 }
 
 impl Lab {
-    pub(crate) fn new() -> Self {
-        Self::with(&options())
-    }
-
+    /// One with its own options; the caller holds [`Alone`].
     pub(crate) fn with(options: &Options) -> Self {
-        let alone = alone();
         let (kernel, events) = Kernel::load(options).unwrap_or_else(|error| {
-            panic!("load the kernel programs: {error}: {:?}", error);
+            panic!("load the kernel programs: {error}: {error:?}");
         });
         Self {
             kernel,
             events,
             seen: Vec::new(),
-            _alone: alone,
+        }
+    }
+
+    /// Takes all events and recycles what slots are final.
+    pub(crate) fn catch_up(&mut self) {
+        loop {
+            self.seen.clear();
+            let lost = self.drain();
+            for event in &self.seen {
+                if let Event::Released { slot, .. } = event {
+                    self.kernel.recycle(*slot);
+                }
+            }
+            if self.seen.is_empty() && !lost {
+                break;
+            }
         }
     }
 
@@ -209,6 +237,18 @@ impl Group {
             .map(|(_, folder)| folder.join("cgroup.procs").display().to_string())
             .collect();
         Worker::start(work, &joins.join(":"))
+    }
+
+    /// Runs a shell script inside to its end: a worker that starts faster.
+    pub(crate) fn shell(&self, script: &str) {
+        let joins: Vec<String> = self
+            .folders
+            .iter()
+            .map(|(_, folder)| format!("echo 0 > {}/cgroup.procs", folder.display()))
+            .collect();
+        let script = format!("{} && {script}", joins.join(" && "));
+        let status = Command::new("sh").args(["-c", &script]).status();
+        assert!(status.expect("start a shell").success(), "{script}");
     }
 
     /// Runs a worker to its end.

@@ -10,9 +10,10 @@ use std::{
 use guidon::kernel::{Event, Slot};
 use guidon_common::CgroupId;
 
-use super::lab::{Group, Lab, options};
+use super::lab::{Group, Lab, alone, is_emulated, options};
 
 const LIVES: usize = 500;
+const LIVES_EMULATED: usize = 60;
 const AT_ONCE: usize = 6;
 /// Far fewer than lives: every slot is used by many.
 const SLOTS: u32 = 48;
@@ -25,12 +26,16 @@ struct Known {
 }
 
 /// One after the other, each with a little work that no other has.
-fn live(from: usize, done: &mpsc::Sender<Known>) {
-    for number in (from..LIVES).step_by(AT_ONCE) {
+fn live(from: usize, lives: usize, done: &mpsc::Sender<Known>) {
+    for number in (from..lives).step_by(AT_ONCE) {
         let group = Group::new("life");
-        group.run(&format!("spin {}", 3 + number % 17));
+        // Some milliseconds, a different number for each, and a rest.
+        let turns = 3_000 + 700 * (number % 17);
+        group.shell(&format!(
+            "i=0; while [ $i -lt {turns} ]; do i=$((i+1)); done; sleep 0.03"
+        ));
         // What a process does on its way out is charged until it is reaped.
-        thread::sleep(Duration::from_millis(15));
+        thread::sleep(Duration::from_millis(10));
         let known = Known {
             id: group.id,
             path: group.path.clone(),
@@ -43,6 +48,8 @@ fn live(from: usize, done: &mpsc::Sender<Known>) {
 
 #[test]
 fn five_hundred_short_lives_keep_their_own_counts_through_many_owners_of_a_slot() {
+    let _alone = alone();
+    let lives = if is_emulated() { LIVES_EMULATED } else { LIVES };
     let mut lab = Lab::with(&guidon::kernel::Options {
         slots: Some(SLOTS),
         ..options()
@@ -52,7 +59,7 @@ fn five_hundred_short_lives_keep_their_own_counts_through_many_owners_of_a_slot(
     let drivers: Vec<_> = (0..AT_ONCE)
         .map(|from| {
             let sender = sender.clone();
-            thread::spawn(move || live(from, &sender))
+            thread::spawn(move || live(from, lives, &sender))
         })
         .collect();
     drop(sender);
@@ -62,7 +69,7 @@ fn five_hundred_short_lives_keep_their_own_counts_through_many_owners_of_a_slot(
     let mut finals: HashMap<CgroupId, u64> = HashMap::new();
     let deadline = Instant::now() + Duration::from_secs(120);
     let mut known: Vec<Known> = Vec::new();
-    while known.len() < LIVES || known.iter().any(|life| !finals.contains_key(&life.id)) {
+    while known.len() < lives || known.iter().any(|life| !finals.contains_key(&life.id)) {
         assert!(
             Instant::now() < deadline,
             "{} lives, {} finals",
@@ -112,7 +119,7 @@ fn five_hundred_short_lives_keep_their_own_counts_through_many_owners_of_a_slot(
         "{} slots, up to {most} owners each, worst difference {worst} ns",
         owners.len()
     );
-    assert!(*most >= 3, "slots are used again");
+    assert!(*most >= 2, "slots are used again");
     assert_eq!(lab.kernel.status().slot_misses, before.slot_misses);
     // The last ones are still with the keeper.
     thread::sleep(Duration::from_millis(500));

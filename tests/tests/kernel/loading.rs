@@ -67,9 +67,10 @@ fn every_program_runs_and_is_accounted_for() {
 
 #[test]
 fn cgroups_that_exist_are_known_and_counted() {
+    let _alone = alone();
     let first = Group::new("exists");
     let second = first.child("below");
-    let mut lab = Lab::new();
+    let mut lab = Lab::with(&options());
     let listed = lab.kernel.cgroups();
     let position = |group: &Group| {
         listed
@@ -94,6 +95,7 @@ fn cgroups_that_exist_are_known_and_counted() {
 
 #[test]
 fn cgroups_born_and_gone_during_loading_are_neither_missed_nor_doubled() {
+    let _alone = alone();
     let stop = Arc::new(AtomicBool::new(false));
     let churn = {
         let stop = Arc::clone(&stop);
@@ -109,13 +111,9 @@ fn cgroups_born_and_gone_during_loading_are_neither_missed_nor_doubled() {
             kept
         })
     };
-    for _ in 0..3 {
-        let mut lab = Lab::new();
-        lab.drain();
-        lab.drain();
-        drop(lab);
-    }
-    let mut lab = Lab::new();
+    // Once to have them come and go at every moment of it, once to look.
+    drop(Lab::with(&options()));
+    let mut lab = Lab::with(&options());
     stop.store(true, Ordering::Relaxed);
     let kept = churn.join().unwrap();
     thread::sleep(std::time::Duration::from_millis(300));

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use guidon::kernel::Memory;
 
-use super::lab::{Group, Lab};
+use super::lab::{Group, Lab, alone};
 
 fn number(path: &Path) -> u64 {
     fs::read_to_string(path).unwrap().trim().parse().unwrap()
@@ -28,7 +28,8 @@ fn gauge(lab: &Lab, group: &Group) -> Option<Memory> {
 
 #[test]
 fn memory_is_what_the_kernels_file_says_to_the_page() {
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let group = Group::new("memory");
     lab.born(&group);
     let mut worker = group.start("hold 20");
@@ -36,17 +37,17 @@ fn memory_is_what_the_kernels_file_says_to_the_page() {
     // The worker rests, but a file and the iterator cannot be read at the same instant.
     let equal = (0..50).any(|_| {
         let before = number(&usage_file(&group));
-        let gauge = gauge(&lab, &group).expect("a gauge");
+        let gauge = gauge(lab, &group).expect("a gauge");
         let after = number(&usage_file(&group));
         before == after && gauge.usage_bytes == before
     });
     assert!(
         equal,
         "{:?} is not {}",
-        gauge(&lab, &group),
+        gauge(lab, &group),
         number(&usage_file(&group))
     );
-    let gauge = gauge(&lab, &group).unwrap();
+    let gauge = gauge(lab, &group).unwrap();
     assert!(gauge.usage_bytes >= 20 << 20);
     if let Some(lru) = gauge.lru {
         let folder = usage_file(&group);
@@ -68,7 +69,8 @@ fn memory_is_what_the_kernels_file_says_to_the_page() {
 
 #[test]
 fn every_live_memory_cgroup_has_one_gauge() {
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let groups: Vec<Group> = (0..40).map(|_| Group::new("gauge")).collect();
     for group in &groups {
         lab.born(group);
@@ -94,7 +96,8 @@ fn every_live_memory_cgroup_has_one_gauge() {
 
 #[test]
 fn an_oom_kill_counts_to_its_victim() {
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let group = Group::new("oom");
     let slot = lab.born(&group).slot;
     match group.legacy("memory") {

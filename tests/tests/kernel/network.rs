@@ -5,13 +5,14 @@ use std::{
     time::Duration,
 };
 
-use super::lab::{Group, Lab};
+use super::lab::{Group, alone};
 
 const IP_AND_UDP: u64 = 20 + 8;
 
 #[test]
 fn datagrams_are_counted_one_by_one_with_their_headers() {
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let group = Group::new("udp");
     group.run("udp 5000 100");
     let slot = lab.born(&group).slot;
@@ -25,7 +26,8 @@ fn datagrams_are_counted_one_by_one_with_their_headers() {
 #[test]
 fn streams_are_counted_with_their_connections() {
     const BYTES: u64 = 50_000_000;
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let group = Group::new("tcp");
     group.run(&format!("tcp {BYTES}"));
     let slot = lab.born(&group).slot;
@@ -59,7 +61,8 @@ fn streams_are_counted_with_their_connections() {
 
 #[test]
 fn a_refused_connection_is_a_failure() {
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let group = Group::new("refused");
     group.run("refused");
     let slot = lab.born(&group).slot;
@@ -69,7 +72,8 @@ fn a_refused_connection_is_a_failure() {
 
 #[test]
 fn the_cgroup_at_the_other_end_of_a_connection_is_known_at_once() {
-    let lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let listeners = ["127.0.0.1:0", "127.0.0.2:0", "[::1]:0"];
     for address in listeners {
         let group = Group::new("peer");
@@ -88,7 +92,8 @@ fn the_cgroup_at_the_other_end_of_a_connection_is_known_at_once() {
 
 #[test]
 fn the_cgroup_that_sent_a_datagram_is_known_at_once() {
-    let lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     // The plain loopback addresses are remembered by port, others in full.
     for address in [
         "127.0.0.1:0",
@@ -115,7 +120,8 @@ fn the_cgroup_that_sent_a_datagram_is_known_at_once() {
 
 #[test]
 fn a_port_that_is_used_again_is_its_new_users() {
-    let lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     for host in ["127.0.0.1", "127.0.0.2"] {
         let receiver = UdpSocket::bind((host, 0)).unwrap();
         receiver

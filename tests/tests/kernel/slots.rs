@@ -4,11 +4,12 @@ use std::{fs, thread, time::Duration};
 
 use guidon::kernel::{Event, Options, Slot};
 
-use super::lab::{Group, Hierarchies, Lab, options};
+use super::lab::{Group, Hierarchies, Lab, alone, options};
 
 #[test]
 fn cgroups_below_a_container_count_to_it() {
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let container = Group::new("container");
     let own = lab.born(&container);
     let before = container.child("before");
@@ -36,7 +37,7 @@ fn cgroups_below_a_container_count_to_it() {
     };
     grandchild.run("spin 50");
     thread::sleep(Duration::from_millis(20));
-    let counted = check(&lab);
+    let counted = check(lab);
 
     // A child's end does not end the container's slot.
     let id = grandchild.id;
@@ -44,15 +45,16 @@ fn cgroups_below_a_container_count_to_it() {
     assert_eq!(lab.released(id), own.slot);
     lab.kernel.recycle(own.slot);
     thread::sleep(Duration::from_millis(200));
-    assert_eq!(check(&lab), counted);
+    assert_eq!(check(lab), counted);
     child.run("spin 30");
-    assert!(check(&lab) > counted);
+    assert!(check(lab) > counted);
 }
 
 #[test]
 fn cgroups_that_find_no_slot_count_to_the_host_and_are_counted() {
     // Room for what exists, and three more.
-    let existing = Lab::new().kernel.cgroups().len() as u32;
+    let mut alone = alone();
+    let existing = alone.lab().kernel.cgroups().len() as u32;
     let mut lab = Lab::with(&Options {
         slots: Some(existing + 4),
         ..options()
@@ -91,7 +93,8 @@ fn cgroups_that_find_no_slot_count_to_the_host_and_are_counted() {
 
 #[test]
 fn a_demoted_cgroup_counts_to_the_host_and_its_slot_is_used_again() {
-    let existing = Lab::new().kernel.cgroups().len() as u32;
+    let mut alone = alone();
+    let existing = alone.lab().kernel.cgroups().len() as u32;
     let mut lab = Lab::with(&Options {
         slots: Some(existing + 3),
         ..options()
@@ -131,7 +134,9 @@ fn a_demoted_cgroup_counts_to_the_host_and_its_slot_is_used_again() {
 
 #[test]
 fn the_tree_is_the_truth_after_lost_events() {
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
+    thread::sleep(Duration::from_millis(200));
     let free = lab.kernel.status().slots_free;
     let stays = Group::new("stays");
     let goes = Group::new("goes");

@@ -2,11 +2,12 @@
 
 use guidon::kernel::Options;
 
-use super::lab::{Group, Lab, options};
+use super::lab::{Group, Lab, alone, options};
 
 #[test]
 fn tasks_and_programs_are_counted() {
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let group = Group::new("tasks");
     group.run("run 10");
     let slot = lab.born(&group).slot;
@@ -19,7 +20,8 @@ fn tasks_and_programs_are_counted() {
 
 #[test]
 fn switches_and_delays_are_the_kernels_own() {
-    let mut lab = Lab::new();
+    let mut alone = alone();
+    let lab = alone.lab();
     let group = Group::new("delay");
     // Somebody to wait for, on each CPU.
     let rivals = Group::new("rivals");
@@ -86,6 +88,7 @@ fn switches_and_delays_are_the_kernels_own() {
 
 #[test]
 fn switches_are_not_watched_unless_asked_for() {
+    let _alone = alone();
     let mut lab = Lab::with(&Options {
         run_queue: false,
         ..options()
