@@ -142,7 +142,11 @@ impl Btf {
         let type_section = section(word(8)?, word(12)?)?;
         let strings = section(word(16)?, word(20)?)?;
         let index = index_types(&bytes, type_section)?;
-        Ok(Self { bytes, strings, index })
+        Ok(Self {
+            bytes,
+            strings,
+            index,
+        })
     }
 
     /// Offset in bytes of a member, given by a path such as `__sk_common.skc_num`. Members of
@@ -303,7 +307,10 @@ impl Btf {
     }
 
     fn type_at(&self, type_id: u32) -> Option<Type> {
-        let at = *self.index.by_number.get((type_id as usize).checked_sub(1)?)? as usize;
+        let at = *self
+            .index
+            .by_number
+            .get((type_id as usize).checked_sub(1)?)? as usize;
         read_type(&self.bytes, at)
     }
 

@@ -131,7 +131,7 @@ fn apps_are_made_listed_shown_and_removed() {
 
     let show = agent.run(&["app", "show", "shop"]);
     let app: serde_json::Value = serde_json::from_str(&show.stdout).unwrap();
-    let spec = &app["spec"];
+    let spec = &app["app"];
     assert_eq!(spec["image"], "busybox");
     assert_eq!(spec["env"]["A"], "b=c");
     assert_eq!(spec["args"], serde_json::json!(["sleep", "9"]));
@@ -164,8 +164,8 @@ fn an_app_is_read_from_a_file_and_options_change_it() {
     let put = agent.run(&["app", "put", "shop", "-f", path, "--image", "b", "--json"]);
     let answer: serde_json::Value = serde_json::from_str(&put.stdout).unwrap();
     assert_eq!(answer["outcome"], "created");
-    assert_eq!(answer["app"]["spec"]["image"], "b");
-    assert_eq!(answer["app"]["spec"]["env"]["X"], "1");
+    assert_eq!(answer["app"]["app"]["image"], "b");
+    assert_eq!(answer["app"]["app"]["env"]["X"], "1");
 
     fs::write(path, r#"{"imagee": "a"}"#).unwrap();
     let bad = agent.run(&["app", "put", "shop", "-f", path]);

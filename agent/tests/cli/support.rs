@@ -12,14 +12,16 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use guidon::api::model::{
-    AppRequest, AppState, AppView, CollectStatus, Destination, DockerStatus, ForwardStatus,
-    GuidRow, KernelStatus, LedgerLine, Program, PutOutcome, Readiness, ReloadReport, Status,
+    CollectStatus, Destination, DockerStatus, ForwardStatus, GuidRow, KernelStatus, LedgerLine,
+    Program, Readiness, ReloadReport, Status,
 };
 use guidon::api::{
-    AppsError, AppsHandle, BusError, BusFrame, BusHandle, BusPage, Handles, MetricsHandle,
-    MetricsPage, Position, ReloadError, ReloadHandle, Server, StatusHandle, Unavailable,
+    AppsHandle, BusError, BusFrame, BusHandle, BusPage, Handles, MetricsHandle, MetricsPage,
+    Position, ReloadError, ReloadHandle, Server, StatusHandle, Unavailable,
 };
 use guidon::config::{Api, Guid};
+use guidon::drive::{App, AppState, AppStatus, DriveError, Outcome as AppOutcome};
+use guidon::signal::series::Format;
 use guidon::signal::{Frame, Signal};
 use tokio_util::sync::CancellationToken;
 
@@ -132,7 +134,7 @@ impl Drop for Agent {
 
 #[derive(Default)]
 struct Fakes {
-    apps: Mutex<BTreeMap<Guid, AppRequest>>,
+    apps: Mutex<BTreeMap<Guid, App>>,
     rounds: AtomicU64,
     frames: Mutex<Vec<Frame>>,
     frame_came: tokio::sync::Notify,
@@ -149,48 +151,45 @@ impl Fakes {
         }
     }
 
-    fn view(guid: &Guid, spec: &AppRequest) -> AppView {
-        AppView {
-            guid: guid.to_string(),
-            driver: spec.driver,
+    fn view(guid: &Guid, app: &App) -> AppStatus {
+        AppStatus {
+            guid: guid.clone(),
             state: AppState::Running,
-            spec: Some(spec.clone()),
+            app: Some(app.clone()),
             containers: Vec::new(),
+            cgroups: Vec::new(),
             last_error: None,
+            progress: None,
         }
     }
 }
 
 impl AppsHandle for Fakes {
-    fn put(
-        &self,
-        guid: Guid,
-        app: AppRequest,
-    ) -> BoxFuture<'_, Result<(PutOutcome, AppView), AppsError>> {
+    fn put(&self, guid: Guid, app: App) -> BoxFuture<'_, Result<(AppOutcome, AppStatus), DriveError>> {
         let view = Self::view(&guid, &app);
         self.apps.lock().unwrap().insert(guid, app);
-        async { Ok((PutOutcome::Created, view)) }.boxed()
+        async { Ok((AppOutcome::Created, view)) }.boxed()
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<AppView>, AppsError>> {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<AppStatus>, DriveError>> {
         let apps = self.apps.lock().unwrap();
         let views = apps.iter().map(|(guid, spec)| Self::view(guid, spec));
         let views = views.collect();
         async { Ok(views) }.boxed()
     }
 
-    fn get(&self, guid: Guid) -> BoxFuture<'_, Result<AppView, AppsError>> {
+    fn get(&self, guid: Guid) -> BoxFuture<'_, Result<AppStatus, DriveError>> {
         let spec = self.apps.lock().unwrap().get(&guid).cloned();
         async move {
-            let spec = spec.ok_or(AppsError::NotFound { guid: guid.clone() })?;
+            let spec = spec.ok_or(DriveError::NotFound(guid.clone()))?;
             Ok(Self::view(&guid, &spec))
         }
         .boxed()
     }
 
-    fn remove(&self, guid: Guid) -> BoxFuture<'_, Result<(), AppsError>> {
+    fn remove(&self, guid: Guid) -> BoxFuture<'_, Result<(), DriveError>> {
         let gone = self.apps.lock().unwrap().remove(&guid);
-        async { gone.map(|_| ()).ok_or(AppsError::NotFound { guid }) }.boxed()
+        async { gone.map(|_| ()).ok_or(DriveError::NotFound(guid)) }.boxed()
     }
 }
 
@@ -278,7 +277,11 @@ fn status(rounds: u64) -> Status {
 }
 
 impl MetricsHandle for Fakes {
-    fn render(&self, _: MetricsPage) -> BoxFuture<'_, Result<bytes::Bytes, Unavailable>> {
+    fn render(
+        &self,
+        _: MetricsPage,
+        _: Format,
+    ) -> BoxFuture<'_, Result<bytes::Bytes, Unavailable>> {
         async { Ok(bytes::Bytes::new()) }.boxed()
     }
 }
