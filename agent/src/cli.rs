@@ -9,8 +9,10 @@ mod args;
 mod bus;
 mod check;
 mod client;
+mod doctor;
 mod output;
 mod run;
+mod spool;
 mod status;
 mod table;
 mod top;
@@ -71,6 +73,8 @@ fn dispatch(args: Args, output: &mut Output) -> Result<Verdict, CommandError> {
     match args.command {
         Command::Run(run) => run::run(&run),
         Command::Check(file) => check::run(&file, output),
+        Command::Doctor(doctor) => doctor::run(&doctor, output),
+        Command::Spool(spool) => spool::run(&spool, output),
         Command::Status(api) => client::block_on(status::run(&api, output)),
         Command::Top(top) => client::block_on(top::run(&top, output)),
         Command::Bus(bus) => client::block_on(bus::run(&bus, output)),

@@ -5,13 +5,14 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::IgnoredAny;
 
 use super::error::ApiError;
 
 const MOST_BODY_BYTES: usize = 1 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads a body that claims to be JSON.
+/// Reads a body that is JSON, whatever it says.
 pub(super) async fn bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
@@ -54,5 +55,9 @@ pub(super) async fn bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiE
             ));
         }
     };
+    serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|error| {
+        let message = format!("the body is not JSON: {error}");
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_json", message)
+    })?;
     Ok(bytes)
 }

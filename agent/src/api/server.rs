@@ -72,6 +72,7 @@ pub struct Server {
     address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
     access: Arc<Access>,
+    pub(super) header_timeout: Duration,
 }
 
 impl Server {
@@ -104,6 +105,7 @@ impl Server {
             address,
             tls,
             access: Arc::new(Access::new(token, takes_certificates, is_loopback)),
+            header_timeout: HEADER_TIMEOUT,
         })
     }
 
@@ -123,6 +125,7 @@ impl Server {
     pub async fn run(self, handles: Handles, shutdown: CancellationToken) {
         let router = routes::router(handles, self.access, shutdown.clone());
         let acceptor = self.tls.map(TlsAcceptor::from);
+        let header_timeout = self.header_timeout;
         let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         let connections = TaskTracker::new();
         loop {
@@ -147,7 +150,12 @@ impl Server {
             let acceptor = acceptor.clone();
             let shutdown = shutdown.clone();
             connections.spawn(async move {
-                connection(stream, address, acceptor, router, shutdown).await;
+                let requests = Requests {
+                    router,
+                    header_timeout,
+                    shutdown,
+                };
+                connection(stream, address, acceptor, requests).await;
                 drop(permit);
             });
         }
@@ -161,12 +169,18 @@ impl Server {
     }
 }
 
+/// What a connection does with its requests.
+struct Requests {
+    router: Router,
+    header_timeout: Duration,
+    shutdown: CancellationToken,
+}
+
 async fn connection(
     stream: TcpStream,
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
-    router: Router,
-    shutdown: CancellationToken,
+    requests: Requests,
 ) {
     // Answers are written whole: waiting for more to send would only delay them.
     stream.set_nodelay(true).ok();
@@ -176,7 +190,7 @@ async fn connection(
                 address,
                 has_certificate: false,
             };
-            serve(stream, peer, router, shutdown).await;
+            serve(stream, peer, requests).await;
         }
         Some(acceptor) => match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
@@ -184,7 +198,7 @@ async fn connection(
                     address,
                     has_certificate: stream.get_ref().1.peer_certificates().is_some(),
                 };
-                serve(stream, peer, router, shutdown).await;
+                serve(stream, peer, requests).await;
             }
             Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
@@ -195,18 +209,19 @@ async fn connection(
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: Peer,
-    router: Router,
-    shutdown: CancellationToken,
+    requests: Requests,
 ) {
-    let service = router.map_request(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        request
-    });
+    let service = requests
+        .router
+        .map_request(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(requests.header_timeout)
         .max_buf_size(MOST_HEADER_BYTES);
     builder
         .http2()
@@ -219,7 +234,7 @@ async fn serve(
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
+        () = requests.shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

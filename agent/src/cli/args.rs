@@ -19,6 +19,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Check the configuration: every problem at once, with its line
     Check(FileArgs),
+    /// Look at this machine: what will work, what will not, and what to do about it
+    Doctor(DoctorArgs),
     /// Show how the running agent is
     Status(ApiArgs),
     /// Show what every guid uses, refreshed
@@ -27,6 +29,8 @@ pub(super) enum Command {
     App(AppArgs),
     /// Read the local bus
     Bus(BusArgs),
+    /// Look at the spools of this machine, and repair them
+    Spool(SpoolArgs),
 }
 
 /// Which configuration.
@@ -35,6 +39,41 @@ pub(super) struct FileArgs {
     /// Configuration file [default: /etc/guidon/guidon.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArgs {
+    /// Configuration file [default: /etc/guidon/guidon.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SpoolArgs {
+    /// Configuration file that names the data directory
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) config: Option<PathBuf>,
+    /// Data directory, in place of the configuration's
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: SpoolCommand,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(super) enum SpoolCommand {
+    /// List the spools and what waits in them
+    Ls,
+    /// Read every record; exits with 1 if something is damaged
+    Verify,
+    /// Take out what cannot be read; no agent may run
+    Repair,
 }
 
 #[derive(Debug, clap::Args)]
@@ -85,9 +124,13 @@ pub(super) struct ApiArgs {
 pub(super) struct TopArgs {
     #[command(flatten)]
     pub(super) api: ApiArgs,
-    /// Print one table after the first full interval and end
+    /// Print one table, as soon as the agent has rates (after its first full interval), and end
     #[arg(long)]
     pub(super) once: bool,
+    /// With --once: wait for a full interval from now on, so that what was started just now has
+    /// rates too
+    #[arg(long, requires = "once")]
+    pub(super) after_first_interval: bool,
     /// Time between two looks
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     pub(super) every: Duration,
@@ -127,15 +170,21 @@ pub(super) struct PutArgs {
     /// Set an environment variable; repeat for more
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) env: Vec<(String, String)>,
-    /// Start again after an end: no, on-failure, always, unless-stopped
-    #[arg(long, value_parser = word::<crate::drive::Restart>)]
-    pub(super) restart: Option<crate::drive::Restart>,
+    /// Publish a port, as `[[address:]host:]container[/protocol]`; repeat for more
+    #[arg(long, short, value_name = "PORT")]
+    pub(super) port: Vec<String>,
+    /// Mount a volume or a folder of the host, as `source:target[:ro]`; repeat for more
+    #[arg(long, value_name = "MOUNT")]
+    pub(super) mount: Vec<String>,
+    /// Start it again after an end: no, always, unless-stopped, on-failure or on-failure:N
+    #[arg(long, value_name = "WHEN")]
+    pub(super) restart: Option<String>,
     /// CPU cores it may use, e.g. 0.5
     #[arg(long, value_name = "CORES")]
     pub(super) cpus: Option<f64>,
-    /// Memory it may use, in bytes
-    #[arg(long, value_name = "BYTES")]
-    pub(super) memory: Option<u64>,
+    /// Memory it may use, e.g. 256MiB
+    #[arg(long, value_name = "SIZE")]
+    pub(super) memory: Option<String>,
     /// Arguments for the command
     #[arg(last = true)]
     pub(super) args: Vec<String>,
@@ -189,11 +238,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err("write NAME=VALUE".into()),
     }
-}
-
-/// A word of the API, spelled as in its JSON.
-fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

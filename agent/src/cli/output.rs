@@ -69,8 +69,13 @@ pub(super) fn complain(error: &dyn Error) {
 
 /// Says something on stderr, beside the output.
 pub(super) fn note(text: &str) {
+    warn(&format!("guidon: {text}"));
+}
+
+/// Writes a line to stderr as it is.
+pub(super) fn warn(text: &str) {
     // Nowhere to complain about a stderr that is gone.
-    writeln!(io::stderr(), "guidon: {text}").ok();
+    writeln!(io::stderr(), "{text}").ok();
 }
 
 /// Text from elsewhere with what could move the cursor or change colours made visible.

@@ -19,7 +19,7 @@ const ROUNDS_FOR_RATES: u64 = 2;
 pub(super) async fn run(args: &TopArgs, output: &mut Output) -> Result<Verdict, CommandError> {
     let client = Client::new(&args.api)?;
     if args.once {
-        let status = after_first_interval(&client).await?;
+        let status = rated(&client, args.after_first_interval).await?;
         show(&status, args.api.json, output)?;
         return Ok(Verdict::Good);
     }
@@ -38,18 +38,21 @@ pub(super) async fn run(args: &TopArgs, output: &mut Output) -> Result<Verdict, 
     }
 }
 
-/// The status as soon as it holds rates; two intervals and some more are enough for that, or
-/// collection stands still.
-async fn after_first_interval(client: &Client) -> Result<Status, CommandError> {
+/// The status as soon as it holds rates: over the agent's first interval, or (`from_now`) over one
+/// that began after the call.
+async fn rated(client: &Client, from_now: bool) -> Result<Status, CommandError> {
     let started = Instant::now();
+    let mut rounds_wanted = None;
     loop {
         let status: Status = client.get("/api/v1/status").await?;
-        if status.collect.rounds >= ROUNDS_FOR_RATES {
+        let rounds_before = if from_now { status.collect.rounds } else { 0 };
+        let wanted = *rounds_wanted.get_or_insert(rounds_before + ROUNDS_FOR_RATES);
+        if status.collect.rounds >= wanted {
             return Ok(status);
         }
         let patience = 3.0 * status.collect.interval_seconds + 10.0;
         if started.elapsed().as_secs_f64() > patience {
-            let message = format!("no second collection round within {patience:.0} s");
+            let message = format!("no full collection interval within {patience:.0} s");
             return Err(message.into());
         }
         tokio::time::sleep(LOOK_AGAIN).await;

@@ -447,6 +447,8 @@ fn a_difference_notices_every_key() {
         fsync_interval = "1s"
         [docker]
         socket = "/s"
+        credentials_file = "/c"
+        allow = { privileged = true, host_mounts = ["/m"], host_namespaces = ["pid"], capabilities = ["NET_ADMIN"], devices = ["/d"], secret_files = ["/f"], images = ["i"] }
         [cluster]
         etcd = ["http://a"]
         name = "n"

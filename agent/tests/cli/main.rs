@@ -57,13 +57,21 @@ fn check_prints_every_problem_with_its_line() {
 
     let bad = check("guid = \"Node\"\n[api]\nlistne = \"127.0.0.1:1\"\n");
     assert_eq!(bad.code, 1);
-    let lines: Vec<&str> = bad.stdout.lines().collect();
+    let lines: Vec<&str> = bad.stderr.lines().collect();
     assert_eq!(lines.len(), 3, "{bad:?}");
     assert!(lines[0].contains("guidon.toml:1:8: guid:"));
     assert!(
         lines[1].contains("guidon.toml:3:1: api.listne: unknown key; did you mean api.listen?")
     );
     assert_eq!(lines[2], "2 problems");
+
+    let elsewhere = check("[api]\ntoken_file = \"/nowhere/token\"\n");
+    assert_eq!(elsewhere.code, 0, "{elsewhere:?}");
+    assert!(
+        elsewhere
+            .stderr
+            .contains("on this machine, api.token_file: cannot read")
+    );
 
     let mut command = guidon(&["check", "--config", "/nowhere/guidon.toml"]);
     command.env("GUIDON__API__LISTEN", "nonsense");
@@ -83,7 +91,7 @@ fn check_names_the_variable_that_is_wrong() {
     assert_eq!(outcome.code, 1);
     assert!(
         outcome
-            .stdout
+            .stderr
             .starts_with("$GUIDON__COLLECT__INTERVAL: collect.interval:"),
         "{outcome:?}"
     );
@@ -119,6 +127,10 @@ fn apps_are_made_listed_shown_and_removed() {
         "on-failure",
         "--cpus",
         "0.5",
+        "--memory",
+        "64MiB",
+        "--port",
+        "127.0.0.1:8080:80",
         "--",
         "sleep",
         "9",
@@ -136,12 +148,16 @@ fn apps_are_made_listed_shown_and_removed() {
     assert_eq!(spec["env"]["A"], "b=c");
     assert_eq!(spec["args"], serde_json::json!(["sleep", "9"]));
     assert_eq!(spec["restart"], "on-failure");
-    assert_eq!(spec["limits"]["cpus"], 0.5);
+    assert_eq!(
+        spec["limits"],
+        serde_json::json!({"cpus": 0.5, "memory": "64MiB"})
+    );
+    assert_eq!(spec["ports"][0]["host"], 8080);
 
     let list = agent.run(&["app", "ls"]);
     assert_eq!(
         list.stdout,
-        "GUID  STATE    IMAGE    CONTAINERS  LAST ERROR\n\
+        "GUID  STATE    IMAGE    CONTAINERS  NOTE\n\
          shop  running  busybox           0  -\n"
     );
     let json: serde_json::Value =
@@ -170,7 +186,7 @@ fn an_app_is_read_from_a_file_and_options_change_it() {
     fs::write(path, r#"{"imagee": "a"}"#).unwrap();
     let bad = agent.run(&["app", "put", "shop", "-f", path]);
     assert_eq!(bad.code, 1);
-    assert!(bad.stderr.contains("unknown field `imagee`"), "{bad:?}");
+    assert!(bad.stderr.contains("imagee"), "{bad:?}");
 
     let bad = agent.run(&["app", "put", "No_Guid", "--image", "b"]);
     assert_eq!(bad.code, 1);
@@ -235,6 +251,25 @@ fn top_once_waits_for_the_first_full_interval() {
 }
 
 #[test]
+fn top_waits_for_an_interval_of_its_own_where_it_is_asked_to() {
+    let agent = Agent::start(None);
+    agent.set_rounds(7);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for rounds in [8, 9] {
+                std::thread::sleep(Duration::from_millis(600));
+                agent.set_rounds(rounds);
+            }
+        });
+        let started = std::time::Instant::now();
+        let top = agent.run(&["top", "--once", "--after-first-interval"]);
+        assert_eq!(top.code, 0, "{top:?}");
+        assert!(started.elapsed().as_millis() >= 1000, "it did not wait");
+    });
+    assert_eq!(agent.run(&["top", "--after-first-interval"]).code, 64);
+}
+
+#[test]
 fn the_token_comes_from_the_file_and_goes_only_where_it_belongs() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
@@ -279,6 +314,72 @@ fn an_agent_that_is_not_there_is_named_with_its_address() {
     let outcome = run(guidon(&["status", "--api", "127.0.0.1:9"]));
     assert!(
         outcome.stderr.contains("is no URL of an API"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn doctor_says_what_will_work_and_fails_only_on_what_stops_the_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("guidon.toml");
+    let doctor = |data_dir: &str, more: &str| {
+        let text = format!(
+            "data_dir = {data_dir:?}\n[api]\nlisten = \"127.0.0.1:0\"\n\
+             [receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\n{more}"
+        );
+        fs::write(&path, text).unwrap();
+        run(guidon(&["doctor", "--config", path.to_str().unwrap()]))
+    };
+    let data_dir = folder.path().join("data");
+    let good = doctor(
+        data_dir.to_str().unwrap(),
+        "[docker]\nsocket = \"/nowhere/docker.sock\"\n[bus]\nlogs = \"http://127.0.0.1:9/\"\n",
+    );
+    assert_eq!(good.code, 0, "{good:?}");
+    for topic in [
+        "ok    config        valid",
+        " kernel ",
+        " BTF ",
+        " capabilities ",
+        " cgroups ",
+        "warn  Docker        /nowhere/docker.sock: No such file",
+        " disk ",
+        " clock ",
+        "warn  bus           http://127.0.0.1:9/: Connection refused",
+        "ok    ports ",
+    ] {
+        assert!(good.stdout.contains(topic), "{topic}\n{}", good.stdout);
+    }
+    assert!(!data_dir.exists(), "doctor changes nothing");
+
+    let bad = doctor(path.join("data").to_str().unwrap(), "");
+    assert_eq!(bad.code, 1);
+    assert!(bad.stdout.contains("FAIL  disk "), "{bad:?}");
+}
+
+#[test]
+fn spool_commands_look_at_the_data_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().to_str().unwrap();
+    for (verb, expected) in [
+        ("ls", ""),
+        ("verify", ""),
+        ("repair", "nothing to repair\n"),
+    ] {
+        let outcome = run(guidon(&["spool", verb, "--data-dir", data_dir]));
+        assert_eq!(
+            (outcome.code, outcome.stdout.as_str()),
+            (0, expected),
+            "{verb}"
+        );
+    }
+    // A spool that is none: looked at, called damaged, named.
+    let file = folder.path().join("spool");
+    fs::write(&file, "no directory").unwrap();
+    let outcome = run(guidon(&["spool", "verify", "--data-dir", data_dir]));
+    assert_eq!(outcome.code, 1);
+    assert!(
+        outcome.stderr.contains(file.to_str().unwrap()),
         "{outcome:?}"
     );
 }

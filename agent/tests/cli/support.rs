@@ -20,7 +20,7 @@ use guidon::api::{
     Position, ReloadError, ReloadHandle, Server, StatusHandle, Unavailable,
 };
 use guidon::config::{Api, Guid};
-use guidon::drive::{App, AppState, AppStatus, DriveError, Outcome as AppOutcome};
+use guidon::drive::{self, App, AppState, AppStatus, DriveError};
 use guidon::signal::series::Format;
 use guidon::signal::{Frame, Signal};
 use tokio_util::sync::CancellationToken;
@@ -165,24 +165,28 @@ impl Fakes {
 }
 
 impl AppsHandle for Fakes {
-    fn put(&self, guid: Guid, app: App) -> BoxFuture<'_, Result<(AppOutcome, AppStatus), DriveError>> {
+    fn put(
+        &self,
+        guid: Guid,
+        app: App,
+    ) -> BoxFuture<'_, Result<(drive::Outcome, AppStatus), DriveError>> {
         let view = Self::view(&guid, &app);
         self.apps.lock().unwrap().insert(guid, app);
-        async { Ok((AppOutcome::Created, view)) }.boxed()
+        async { Ok((drive::Outcome::Created, view)) }.boxed()
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<AppStatus>, DriveError>> {
         let apps = self.apps.lock().unwrap();
-        let views = apps.iter().map(|(guid, spec)| Self::view(guid, spec));
+        let views = apps.iter().map(|(guid, app)| Self::view(guid, app));
         let views = views.collect();
         async { Ok(views) }.boxed()
     }
 
     fn get(&self, guid: Guid) -> BoxFuture<'_, Result<AppStatus, DriveError>> {
-        let spec = self.apps.lock().unwrap().get(&guid).cloned();
+        let app = self.apps.lock().unwrap().get(&guid).cloned();
         async move {
-            let spec = spec.ok_or(DriveError::NotFound(guid.clone()))?;
-            Ok(Self::view(&guid, &spec))
+            let app = app.ok_or_else(|| DriveError::NotFound(guid.clone()))?;
+            Ok(Self::view(&guid, &app))
         }
         .boxed()
     }

@@ -171,7 +171,7 @@ async fn every_change_leaves_an_audit_line_without_the_token() {
         ("x-request-id", "manager-42"),
     ];
     for (method, path, body) in [
-        (Method::PUT, "/api/v1/apps/shop", "{}"),
+        (Method::PUT, "/api/v1/apps/shop", r#"{"image": "x"}"#),
         (Method::PUT, "/api/v1/apps/shop", "{"),
         (Method::DELETE, "/api/v1/apps/nothing", ""),
         (Method::POST, "/api/v1/reload", ""),

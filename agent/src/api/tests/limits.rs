@@ -1,12 +1,17 @@
 //! What is too much, too slow or of the wrong kind; shutdown.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::start;
+use tokio_util::sync::CancellationToken;
+
+use super::fakes::Fakes;
+use super::{Server, start};
+use crate::config::Api;
 
 #[tokio::test]
 async fn a_body_that_is_too_large_or_of_another_type_is_refused() {
@@ -26,7 +31,12 @@ async fn a_body_that_is_too_large_or_of_another_type_is_refused() {
     ] {
         let headers = [("content-type", content_type)];
         let answer = api
-            .call(Method::PUT, "/api/v1/apps/shop", &headers, "{}")
+            .call(
+                Method::PUT,
+                "/api/v1/apps/shop",
+                &headers,
+                r#"{"image": "x"}"#,
+            )
             .await;
         assert_eq!(answer.status, status, "{content_type}");
     }
@@ -54,6 +64,32 @@ async fn an_endless_header_is_cut_off() {
         "{answer}"
     );
     assert_eq!(api.get("/healthz").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_header_that_takes_too_long_ends_the_connection() {
+    let mut config = Api::default();
+    config.listen.set_port(0);
+    let mut server = Server::bind(&config).await.unwrap();
+    server.header_timeout = Duration::from_millis(300);
+    let address = server.local_address();
+    let handles = Fakes::handles(&Arc::default());
+    tokio::spawn(server.run(handles, CancellationToken::new()));
+
+    // A header that never ends, and a connection that idles after its first request.
+    for sent in [
+        "GET /healthz HTTP/1.1\r\nhost: loc",
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let ended = stream.read_to_end(&mut answer);
+        let ended = tokio::time::timeout(Duration::from_secs(3), ended).await;
+        assert!(ended.is_ok(), "still open after {sent:?}");
+        let is_whole = sent.ends_with("\r\n\r\n");
+        assert_eq!(answer.starts_with(b"HTTP/1.1 200"), is_whole);
+    }
 }
 
 #[tokio::test]
