@@ -1,14 +1,16 @@
 //! The real agent in a process of its own, judged from outside.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask::child::Running;
+use xtask::docker::Docker;
 use xtask::dockerd::tail;
 use xtask::http::{Request, Response, Server, send};
 use xtask::run::{cargo, target_dir};
@@ -34,13 +36,16 @@ pub fn program() -> &'static Path {
     &PROGRAM
 }
 
-/// An agent with a data directory and an API port of its own. Dropping it stops it; after a failed
-/// test the end of its log is printed.
+/// An agent with a data directory and an API port of its own. Dropping it stops it and then removes
+/// the containers of its apps (it would make them again while it runs); after a failed test the end
+/// of its log is printed.
 #[derive(Debug)]
 pub struct Agent {
     folder: TempDir,
     api: String,
     process: Option<Running>,
+    /// Guids that were put.
+    apps: Mutex<BTreeSet<String>>,
 }
 
 impl Agent {
@@ -71,6 +76,7 @@ impl Agent {
             folder,
             api: listen.replace("0.0.0.0", "127.0.0.1"),
             process: None,
+            apps: Mutex::default(),
         };
         agent.start();
         agent
@@ -205,6 +211,9 @@ impl Agent {
 
     /// `PUT` of JSON; status and answer.
     pub fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        if let Some(guid) = path.strip_prefix("/api/v1/apps/") {
+            self.apps.lock().unwrap().insert(guid.to_owned());
+        }
         let text = body.to_string();
         let mut request = Request::new("PUT", path);
         request.headers = &[("Content-Type", "application/json")];
@@ -240,8 +249,23 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        self.process = None;
         if std::thread::panicking() {
             eprintln!("the end of the agent's log:\n{}", tail(&self.log_path()));
+        }
+        // Apps at a daemon of a test's own go with the daemon.
+        let docker = Docker::system();
+        let names = docker.names().unwrap_or_default();
+        for guid in self
+            .apps
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|guid| names.contains(guid))
+        {
+            if let Err(error) = docker.remove(guid) {
+                eprintln!("could not remove the container {guid}: {error:#}");
+            }
         }
     }
 }

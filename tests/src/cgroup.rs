@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Where the machine's hierarchies are mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,6 +176,33 @@ pub fn memory_bytes(hierarchies: &Hierarchies, path: &str) -> u64 {
     }
 }
 
+/// Stops every process of the cgroup at `path`, or lets them go on. Unlike Docker's pause nobody
+/// takes notice of it.
+pub fn set_stopped(hierarchies: &Hierarchies, path: &str, stopped: bool) {
+    let procs = below(&hierarchies.unified, path).join("cgroup.procs");
+    let signal = match stopped {
+        true => Signal::STOP,
+        false => Signal::CONT,
+    };
+    let mut before = String::new();
+    // Until no new process appears: one that was not stopped yet may have made some.
+    loop {
+        let now = read(&procs);
+        if now == before {
+            return;
+        }
+        for pid in now
+            .lines()
+            .filter_map(|line| Pid::from_raw(line.parse().ok()?))
+        {
+            // One that ended meanwhile does not run either.
+            let _ = kill_process(pid, signal);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        before = now;
+    }
+}
+
 fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
@@ -196,13 +226,13 @@ fn remove(folder: &Path) {
     for _ in 0..100 {
         let procs = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
         for pid in procs.lines().filter_map(|line| line.parse().ok()) {
-            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            if let Some(pid) = Pid::from_raw(pid) {
+                let _ = kill_process(pid, Signal::KILL);
             }
         }
         match fs::remove_dir(folder) {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                std::thread::sleep(std::time::Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(20));
             }
             _ => return,
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use xtask::child::Running;
 use xtask::dockerd::tail;
@@ -138,23 +139,38 @@ impl PrometheusServer {
     /// An instant query: labels and value of each series of the result.
     #[must_use]
     pub fn query(&self, promql: &str) -> Vec<(Labels, f64)> {
+        let result = self.result(promql);
+        let series = result.iter().map(|series| {
+            let value = series["value"][1].as_str().expect("a value");
+            (labels(series), value.parse().expect("a number"))
+        });
+        series.collect()
+    }
+
+    /// When the samples of a range selector with one series (`name{…}[5m]`) were taken, in seconds
+    /// since 1970, oldest first.
+    #[must_use]
+    pub fn times(&self, range_selector: &str) -> Vec<f64> {
+        let result = self.result(range_selector);
+        assert_eq!(
+            result.len(),
+            1,
+            "{range_selector} selects {} series",
+            result.len()
+        );
+        let values = result[0]["values"].as_array().expect("samples");
+        values
+            .iter()
+            .map(|sample| sample[0].as_f64().expect("a time"))
+            .collect()
+    }
+
+    fn result(&self, promql: &str) -> Vec<Value> {
         let path = format!("/api/v1/query?query={}", percent_encoded(promql));
         let answer = self.program.get(&path).expect("an answer to a query");
         let answer = answer.json().expect("JSON");
         assert_eq!(answer["status"], "success", "{promql}: {answer}");
-        let result = answer["data"]["result"].as_array().expect("a vector");
-        result
-            .iter()
-            .map(|series| {
-                let labels = series["metric"].as_object().expect("labels");
-                let labels = labels
-                    .iter()
-                    .map(|(name, value)| (name.clone(), value.as_str().unwrap_or("").to_owned()))
-                    .collect();
-                let value = series["value"][1].as_str().expect("a value");
-                (labels, value.parse().expect("a number"))
-            })
-            .collect()
+        answer["data"]["result"].as_array().expect("a list").clone()
     }
 
     /// Waits until a query has a result and returns it.
@@ -163,6 +179,14 @@ impl PrometheusServer {
             Some(self.query(promql)).filter(|result| !result.is_empty())
         })
     }
+}
+
+fn labels(series: &Value) -> Labels {
+    let labels = series["metric"].as_object().expect("labels");
+    labels
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().unwrap_or("").to_owned()))
+        .collect()
 }
 
 fn percent_encoded(text: &str) -> String {

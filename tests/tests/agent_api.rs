@@ -139,9 +139,10 @@ fn beyond_loopback_nothing_goes_without_the_token() {
     );
     std::fs::write(&config, &open).unwrap();
     for verb in ["check", "run"] {
-        let (code, _, stderr) = guidon(&[verb, "--config", config.to_str().unwrap()]);
+        let (code, stdout, stderr) = guidon(&[verb, "--config", config.to_str().unwrap()]);
         assert_ne!(code, 0, "guidon {verb} must refuse");
-        assert!(stderr.contains("token"), "guidon {verb}: {stderr}");
+        let said = stdout + &stderr;
+        assert!(said.contains("token"), "guidon {verb}: {said}");
     }
 
     let with_token = Agent::start_on(

@@ -47,7 +47,13 @@ fn promtool_finds_nothing_to_complain_about() {
             kind.starts_with("text/plain; version=0.0.4"),
             "{page}: {kind}"
         );
-        assert_eq!(check_metrics(&answer.text()), "", "{page}");
+        let said = check_metrics(&answer.text());
+        // node exporter's own names are partly in camelCase; they are kept, as docs/metrics.md says.
+        let complaints: Vec<&str> = said
+            .lines()
+            .filter(|line| !(line.starts_with("node_") && line.ends_with("not 'camelCase'")))
+            .collect();
+        assert_eq!(complaints, Vec::<&str>::new(), "{page}");
     }
     // The stranger appears under its name, and without a guid.
     let text = agent.get("/metrics/containers").text();
