@@ -137,6 +137,16 @@ pub(crate) fn requests(
     }
 }
 
+/// The requests of one connection that has all series, before compression, and the records in each:
+/// for benches of the wire without HTTP.
+pub fn bodies(workload: Workload, series: usize, per_request: usize) -> Vec<(Vec<u8>, u64)> {
+    // Any time will do.
+    requests(workload, series, per_request, 1, 0, 1_700_000_000_000)
+        .into_iter()
+        .map(|request| (request.encoded.bytes, request.records))
+        .collect()
+}
+
 fn order(series: usize, shuffled: bool) -> Vec<usize> {
     let mut order: Vec<_> = (0..series).collect();
     if shuffled {
