@@ -147,16 +147,17 @@ impl Files {
             .filter_map(Option::as_deref)
     }
 
-    /// CPU time in nanoseconds, as the kernel accounts it.
+    /// CPU time in nanoseconds, as the kernel accounts it: of the cgroup2 cgroup where there is one,
+    /// since that is the one the programs count by; a runtime joins the others a moment later.
     pub(super) fn cpu_ns(&mut self, buffer: &mut Vec<u8>) -> Option<u64> {
-        if let Some(directory) = &self.cpuacct
-            && self.kept[CPUACCT_USAGE].read(directory, "cpuacct.usage", Shape::Whole, buffer)
+        if let Some(directory) = &self.unified
+            && self.kept[CPU_STAT].read(directory, "cpu.stat", Shape::Whole, buffer)
         {
-            return scan::number(buffer);
+            return scan::value_of(buffer, b"usage_usec").map(|usec| usec.saturating_mul(1000));
         }
-        let directory = self.unified.as_deref()?;
-        self.kept[CPU_STAT].read(directory, "cpu.stat", Shape::Whole, buffer);
-        scan::value_of(buffer, b"usage_usec").map(|usec| usec.saturating_mul(1000))
+        let directory = self.cpuacct.as_deref()?;
+        self.kept[CPUACCT_USAGE].read(directory, "cpuacct.usage", Shape::Whole, buffer);
+        scan::number(buffer)
     }
 
     /// Processes in the container's own cgroup.

