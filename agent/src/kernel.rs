@@ -259,7 +259,16 @@ impl Kernel {
     /// # Errors
     /// See [`KernelError`].
     pub fn load(options: &Options) -> Result<(Self, Events), KernelError> {
-        load::load(options)
+        load::load(options, false)
+    }
+
+    /// As [`Kernel::load`], with programs beside that do nothing on the same events: what they
+    /// cost is what a program costs at all. For the bench.
+    ///
+    /// # Errors
+    /// See [`KernelError`].
+    pub fn load_beside_empty(options: &Options) -> Result<(Self, Events), KernelError> {
+        load::load(options, true)
     }
 
     /// Every live cgroup below the root that is known, parents before children. After lost events:

@@ -77,5 +77,8 @@ fn a_round_allocates_per_frame_and_not_per_sample() {
     let allocated = allocations(|| made = round(3));
     assert!(made >= 4, "{made} frames");
     // The payload, its reference count, and the counts per guid.
-    assert!(allocated <= 4 * made, "{allocated} allocations for {made} frames of {SERIES} samples");
+    assert!(
+        allocated <= 4 * made,
+        "{allocated} allocations for {made} frames of {SERIES} samples"
+    );
 }

@@ -117,7 +117,8 @@ fn prometheus_remote_write_arrives_unchanged_but_for_the_guid() {
         PrometheusServer::victoria_metrics(),
     );
     let receiving = Receiving::start(&format!("metrics = {:?}", through.write_url()));
-    let remote = |url: String| format!("- url: {url}\n  queue_config: {{batch_send_deadline: 1s}}\n");
+    let remote =
+        |url: String| format!("- url: {url}\n  queue_config: {{batch_send_deadline: 1s}}\n");
     let prometheus = PrometheusServer::prometheus(&format!(
         "- job_name: itself\n  metrics_path: /metrics\n  static_configs: [{{targets: ['{}']}}]\n\
          remote_write:\n{}{}",
@@ -181,7 +182,10 @@ static PYTHON: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
         }
     };
     let system = find_program("python3").ok_or("python3 is missing")?;
-    run(&system, &["-m", "venv", "--clear", &folder.display().to_string()])?;
+    run(
+        &system,
+        &["-m", "venv", "--clear", &folder.display().to_string()],
+    )?;
     let list = requirements.display().to_string();
     run(&python, &["-m", "pip", "install", "--quiet", "-r", &list])?;
     std::fs::write(noted, wanted).map_err(|error| error.to_string())?;
@@ -207,8 +211,8 @@ impl Sink {
         let file = folder.path().join("received");
         let script = scripts().join("otlp_sink.py");
         let arguments = [script.to_str().unwrap(), &port, file.to_str().unwrap()];
-        let process = Running::start(python, &arguments, &folder.path().join("log"))
-            .expect("start the sink");
+        let process =
+            Running::start(python, &arguments, &folder.path().join("log")).expect("start the sink");
         let address = format!("127.0.0.1:{port}");
         eventually(Duration::from_secs(20), "the sink to answer", || {
             send(&Server::Tcp(address.clone()), &Request::new("GET", "/")).ok()
@@ -244,7 +248,12 @@ fn take_guid(entry: &mut Value) -> String {
     let mut guids = Vec::new();
     attributes.retain(|pair| {
         if pair["key"] == "guid" {
-            guids.push(pair["value"]["stringValue"].as_str().unwrap_or("").to_owned());
+            guids.push(
+                pair["value"]["stringValue"]
+                    .as_str()
+                    .unwrap_or("")
+                    .to_owned(),
+            );
         }
         pair["key"] != "guid"
     });
@@ -297,7 +306,10 @@ fn sdk_arrives_unchanged(test: &str, protocol: &str) {
         assert_eq!(through, direct, "{signal}");
     }
     let stats = receiving.agent.get("/metrics").text();
-    assert!(stats.contains("guidon_receive_forged_total{signal=\"traces\"}"), "{stats}");
+    assert!(
+        stats.contains("guidon_receive_forged_total{signal=\"traces\"}"),
+        "{stats}"
+    );
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn the_example_of_the_contract_is_valid_and_names_what_is_not_active_yet() {
     assert!(config.api.tls.as_ref().unwrap().client_ca.is_some());
     assert_eq!(
         config.inactive(),
-        ["receive.jaeger", "receive.logs", "cluster"]
+        ["receive.jaeger", "cluster"]
     );
 }
 

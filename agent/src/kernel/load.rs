@@ -90,7 +90,7 @@ impl Sizes {
     }
 }
 
-pub(super) fn load(options: &Options) -> Result<(Kernel, Events), KernelError> {
+pub(super) fn load(options: &Options, empty_beside: bool) -> Result<(Kernel, Events), KernelError> {
     if OBJECT.is_empty() {
         return Err(KernelError::NotBuilt);
     }
@@ -126,6 +126,9 @@ pub(super) fn load(options: &Options) -> Result<(Kernel, Events), KernelError> {
     programs.attach_essential(&scene)?;
     enumerate(&shared)?;
     programs.attach_counting(&scene, options.run_queue);
+    if empty_beside {
+        programs.attach_empty(&scene);
+    }
     let memory = memory(
         &mut programs,
         &shared,

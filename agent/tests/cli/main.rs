@@ -47,12 +47,12 @@ fn check_prints_every_problem_with_its_line() {
         fs::write(&path, text).unwrap();
         run(guidon(&["check", "--config", path.to_str().unwrap()]))
     };
-    let good = check("guid = \"node-7\"\n[receive]\nlogs = true\n");
+    let good = check("guid = \"node-7\"\n[kubernetes]\nenabled = true\n");
     assert_eq!(good.code, 0, "{good:?}");
     assert!(good.stdout.contains("no problems"));
     assert!(
         good.stdout
-            .contains("receive.logs is valid, but not active")
+            .contains("kubernetes is valid, but not active")
     );
 
     let bad = check("guid = \"Node\"\n[api]\nlistne = \"127.0.0.1:1\"\n");

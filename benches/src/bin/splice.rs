@@ -151,11 +151,23 @@ fn otlp(options: &Options, workload: Workload, signal: Signal, tag: &Tag) -> Res
 fn main() -> Result<()> {
     let options = Options::parse();
     let tag = Tag::new("app-1".parse()?).with_container(&"0".repeat(64), "web");
-    println!("CPU ns a record, medians of {} rounds on one thread", options.rounds);
+    println!(
+        "CPU ns a record, medians of {} rounds on one thread",
+        options.rounds
+    );
     println!(
         "{:<7} {:>10} {:>8} {:>9} {:>9} | {:>8} {:>9} {:>8} | {:>8} {:>8} {:>8}",
-        "", "uncompress", "splice", "compress", "all three", "1.0→2.0", "compress", "2.0→1.0",
-        "B raw", "B 1.0", "B 2.0",
+        "",
+        "uncompress",
+        "splice",
+        "compress",
+        "all three",
+        "1.0→2.0",
+        "compress",
+        "2.0→1.0",
+        "B raw",
+        "B 1.0",
+        "B 2.0",
     );
     for workload in [Workload::A, Workload::As, Workload::B] {
         remote_write(&options, workload, &tag)?;

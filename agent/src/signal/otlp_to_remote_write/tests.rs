@@ -52,7 +52,11 @@ fn text(series: &TimeSeries) -> String {
         }
     }
     assert!(series.labels.is_sorted(), "{series:?}");
-    assert_eq!(common, if name == "target_info" { 2 } else { 4 }, "{series:?}");
+    assert_eq!(
+        common,
+        if name == "target_info" { 2 } else { 4 },
+        "{series:?}"
+    );
     let values: Vec<String> = series
         .samples
         .iter()
@@ -109,14 +113,18 @@ fn numbers_become_gauges_and_counters() {
         .collect();
     assert_eq!(
         described,
-        [(2, "queue_length", "how many"), (1, "io_bytes_total", ""), (2, "open", "")]
+        [
+            (2, "queue_length", "how many"),
+            (1, "io_bytes_total", ""),
+            (2, "open", "")
+        ]
     );
     assert_eq!(converted.rejected, 2);
-    assert_eq!(converted.message, "\"queue.length\": data point has no value");
     assert_eq!(
-        converted.written.counts,
-        [("app-1".parse().unwrap(), 5)]
+        converted.message,
+        "\"queue.length\": data point has no value"
     );
+    assert_eq!(converted.written.counts, [("app-1".parse().unwrap(), 5)]);
     assert_eq!(converted.written.exemplars, 1);
 }
 
@@ -207,7 +215,11 @@ fn exponential_histograms_become_native_ones() {
         buckets(&spans(&first.positive_spans), &first.positive_deltas),
         [(-1, 1), (2, 2), (6, 3)]
     );
-    assert_eq!(spans(&first.positive_spans), [(-1, 4), (3, 1)], "small gaps are written");
+    assert_eq!(
+        spans(&first.positive_spans),
+        [(-1, 4), (3, 1)],
+        "small gaps are written"
+    );
     assert_eq!(
         buckets(&spans(&first.negative_spans), &first.negative_deltas),
         [(6, 4)]
@@ -239,7 +251,9 @@ fn what_would_grow_beyond_its_limit_is_refused() {
     otlp_json::to_protobuf(Signal::Metrics, json.as_bytes(), 1 << 20, &mut request).unwrap();
     let error = run(&request, 1 << 20).unwrap_err();
     assert!(
-        error.to_string().ends_with("request, as remote write, is longer than 1048576 bytes"),
+        error
+            .to_string()
+            .ends_with("request, as remote write, is longer than 1048576 bytes"),
         "{error}"
     );
     // A point with more parts than is sane is left out, the others are not.
