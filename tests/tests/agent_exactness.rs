@@ -58,7 +58,7 @@ fn cpu_time_equals_the_kernels_accounting_within_a_thousandth_for_every_kind_of_
     let agent = Agent::sending_to(&sink.url());
     let docker = system_docker();
     let image = Image::busybox(&docker);
-    let apps: Vec<(String, String)> = LOADS
+    let apps: Vec<(String, Container, String)> = LOADS
         .iter()
         .map(|(name, script)| {
             let guid = unique(name);
@@ -66,12 +66,12 @@ fn cpu_time_equals_the_kernels_accounting_within_a_thousandth_for_every_kind_of_
             let (status, answer) = agent.put(&format!("/api/v1/apps/{guid}"), &image.app(script));
             assert_eq!(status, 201, "{answer}");
             let path = format!("/docker/{}", container.id());
-            (guid, path)
+            (guid, container, path)
         })
         .collect();
     let read = || -> Vec<(f64, f64)> {
         apps.iter()
-            .map(|(guid, path)| {
+            .map(|(guid, _, path)| {
                 set_stopped(&hierarchies, path, true);
                 let agent_says = next_value(&sink, &cpu_labels(guid));
                 let kernel_says = cpu_seconds(&hierarchies, path);
@@ -84,7 +84,7 @@ fn cpu_time_equals_the_kernels_accounting_within_a_thousandth_for_every_kind_of_
     let before = read();
     std::thread::sleep(Duration::from_secs(30));
     let after = read();
-    for (((guid, _), before), after) in apps.iter().zip(before).zip(after) {
+    for (((guid, ..), before), after) in apps.iter().zip(before).zip(after) {
         let (agent_says, kernel_says) = (after.0 - before.0, after.1 - before.1);
         let difference = (agent_says - kernel_says).abs();
         eprintln!("{guid}: agent {agent_says:.6} s, kernel {kernel_says:.6} s");

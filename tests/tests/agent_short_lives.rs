@@ -17,6 +17,9 @@ const CONTAINERS: usize = 40;
 /// Docker starts and removes about this many at once on two cores.
 const AT_ONCE: usize = 4;
 
+/// Seconds that a starting container may run in one hierarchy and not yet in the other.
+const JOINING: f64 = 0.002;
+
 /// Burns some 50 ms, then prints what the kernel has booked to its own cgroup so far.
 const SCRIPT: &str = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; \
     cat /sys/fs/cgroup/cpuacct/cpuacct.usage 2>/dev/null \
@@ -79,9 +82,10 @@ fn every_short_lived_app_has_a_final_sample_under_its_guid_with_all_its_cpu_time
             .last()
             .unwrap_or_else(|| panic!("{guid} has no value"))
             .value;
-        // After it printed, the container still had to end: a shell's exit and runc's clean-up.
+        // Before: runc enters the v1 hierarchies, which the container reads, a moment before cgroup2,
+        // which the agent counts in. After: a shell's exit and runc's clean-up.
         assert!(
-            last >= seconds * 0.999 && last <= seconds + 0.03,
+            last >= seconds * 0.999 - JOINING && last <= seconds + 0.03,
             "{guid}: the agent says {last} s, the container saw {seconds} s"
         );
         let nameless = sink.series(&[("name", guid.as_str())]).into_iter();
