@@ -7,7 +7,7 @@ use std::time::Duration;
 use guidon_tests::cgroup::Cgroup;
 use guidon_tests::server::Fault;
 use guidon_tests::{
-    Agent, Container, Dockerd, Image, RemoteWriteSink, eventually, system_docker, unique,
+    Agent, Container, Dockerd, Image, RemoteWriteSink, Sample, eventually, system_docker, unique,
 };
 use serde_json::{Value, json};
 
@@ -204,13 +204,33 @@ fn docker_may_be_restarted() {
     assert!(agent.runs());
 }
 
+/// Waits for a sample of `container_last_seen` with these labels that is newer than any there is now.
+fn wait_for_container(sink: &RemoteWriteSink, labels: &[(&str, &str)]) {
+    let mut wanted = vec![("__name__", "container_last_seen")];
+    wanted.extend(labels);
+    let newest = || {
+        let series = sink.series(&wanted);
+        let samples = series.iter().flat_map(|(_, samples)| samples);
+        samples
+            .filter(|sample| !sample.is_stale())
+            .map(|sample| sample.timestamp)
+            .max()
+    };
+    let before = newest();
+    eventually(
+        Duration::from_secs(20),
+        &format!("a fresh sample of {labels:?}"),
+        || (newest()? > before.unwrap_or(0)).then_some(()),
+    );
+}
+
 #[test]
-fn a_container_may_be_restarted_and_renamed() {
+fn an_app_may_be_restarted_and_renamed_behind_the_agents_back() {
     let sink = RemoteWriteSink::start();
     let agent = Agent::sending_to(&sink.url());
     let docker = system_docker();
     let image = Image::busybox(&docker);
-    let guid = unique("renamed");
+    let guid = unique("behind");
     let container = Container::claim(&docker, &guid);
     assert_eq!(
         agent
@@ -218,55 +238,72 @@ fn a_container_may_be_restarted_and_renamed() {
             .0,
         201
     );
-    let id = container.id();
-    let by_id = Container::claim(&docker, &id);
-    let labels = |name: &str| {
-        [
-            ("__name__", "container_last_seen".to_owned()),
-            ("guid", guid.clone()),
-            ("name", name.to_owned()),
-        ]
-    };
-    let fresh = |name: &str| {
-        let labels = labels(name);
-        let labels: Vec<(&str, &str)> = labels
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        let seen = || sink.latest(&labels).map(|sample| sample.timestamp);
-        let before = seen().unwrap_or(0);
-        eventually(
-            Duration::from_secs(15),
-            &format!("a fresh sample of {name}"),
-            || (seen()? > before).then_some(()),
-        );
-    };
-    fresh(&guid);
-    let restart = format!("/containers/{id}/restart?t=0");
+    let own = [("guid", guid.as_str()), ("name", guid.as_str())];
+    wait_for_container(&sink, &own);
+    let restart = format!("/containers/{guid}/restart?t=0");
     docker
         .call("POST", &restart, &Value::Null)
         .unwrap()
         .success()
         .unwrap();
-    fresh(&guid);
+    wait_for_container(&sink, &own);
 
-    let new_name = unique("new-name");
-    let rename = format!("/containers/{id}/rename?name={new_name}");
+    // An app's name is its guid: the agent mends what somebody renamed.
+    let other = unique("other-name");
+    let _renamed = Container::claim(&docker, &other);
+    let rename = format!("/containers/{guid}/rename?name={other}");
     docker
         .call("POST", &rename, &Value::Null)
         .unwrap()
         .success()
         .unwrap();
-    // The name follows Docker; the guid stays what the container was born with.
-    fresh(&new_name);
-    let nameless: Vec<_> = sink
-        .series(&[("name", new_name.as_str())])
-        .into_iter()
-        .filter(|(labels, _)| labels.get("guid") != Some(&guid))
-        .collect();
-    assert_eq!(nameless, []);
-    drop(by_id);
-    drop(container);
+    eventually(Duration::from_secs(20), "the app under its name", || {
+        docker
+            .inspect(&guid)
+            .is_ok_and(|answer| answer["State"]["Running"] == true)
+            .then_some(())
+    });
+    assert_eq!(container.inspect()["Config"]["Hostname"], guid.as_str());
+    wait_for_container(&sink, &own);
+    // While it had the other name it had it under its guid.
+    for name in [&guid, &other] {
+        let series = sink.series(&[("name", name.as_str())]).into_iter();
+        let strange: Vec<_> = series
+            .filter(|(labels, _)| labels.get("guid") != Some(&guid))
+            .collect();
+        assert_eq!(strange, []);
+    }
+}
+
+#[test]
+fn a_renamed_stranger_goes_by_its_new_name_and_the_old_series_end() {
+    let sink = RemoteWriteSink::start();
+    let _agent = Agent::sending_to(&sink.url());
+    let docker = system_docker();
+    let image = Image::busybox(&docker);
+    let (old, new) = (unique("old-name"), unique("new-name"));
+    let container = Container::run(&docker, &image, &old, "sleep 600");
+    let _renamed = Container::claim(&docker, &new);
+    wait_for_container(&sink, &[("name", &old)]);
+    let rename = format!("/containers/{}/rename?name={new}", container.id());
+    docker
+        .call("POST", &rename, &Value::Null)
+        .unwrap()
+        .success()
+        .unwrap();
+    wait_for_container(&sink, &[("name", &new)]);
+    eventually(
+        Duration::from_secs(10),
+        "the end of the old name's series",
+        || {
+            let series = sink.series(&[("name", old.as_str())]);
+            let ended = |samples: &[Sample]| samples.last().is_some_and(Sample::is_stale);
+            series
+                .iter()
+                .all(|(_, samples)| ended(samples))
+                .then_some(())
+        },
+    );
 }
 
 #[test]
