@@ -333,15 +333,7 @@ async fn puts_of_one_guid_follow_one_another_and_different_ones_go_side_by_side(
 
     let many: Vec<_> = (0..6).map(|_| bed.guid()).collect();
     let app = shell(bed.image.name(), IDLE);
-    let start = Instant::now();
-    bed.driver
-        .apps
-        .put(many[0].clone(), app.clone())
-        .await
-        .unwrap();
-    let alone = start.elapsed();
-    let start = Instant::now();
-    let puts: Vec<_> = many[1..]
+    let puts: Vec<_> = many
         .iter()
         .map(|guid| {
             let (apps, guid, app) = (bed.driver.apps.clone(), guid.clone(), app.clone());
@@ -351,10 +343,6 @@ async fn puts_of_one_guid_follow_one_another_and_different_ones_go_side_by_side(
     for put in puts {
         put.await.unwrap();
     }
-    eprintln!(
-        "put to running: {alone:?} alone, {:?} for five at once",
-        start.elapsed()
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

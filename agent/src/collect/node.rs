@@ -41,6 +41,9 @@ impl Default for Roots {
     }
 }
 
+/// Turns a file's text into series.
+type Reader = fn(&[u8], &mut SeriesTable);
+
 /// Collects the host's families.
 #[derive(Debug)]
 pub struct NodeCollector {
@@ -68,7 +71,7 @@ impl NodeCollector {
         self.usage.begin(now_ms);
         put(table, &families::TIME, now_ms as f64 / 1e3);
         let proc = self.roots.proc.clone();
-        let readers: [(&str, fn(&[u8], &mut SeriesTable)); 11] = [
+        let readers: [(&str, Reader); 11] = [
             ("stat", cpu::stat),
             ("loadavg", cpu::loadavg),
             ("schedstat", cpu::schedstat),
@@ -105,7 +108,7 @@ impl NodeCollector {
         } else {
             proc.join("net")
         };
-        let readers: [(&str, fn(&[u8], &mut SeriesTable)); 6] = [
+        let readers: [(&str, Reader); 6] = [
             ("dev", network::dev),
             ("netstat", network::netstat),
             ("snmp", network::netstat),

@@ -90,10 +90,7 @@ fn the_example_of_the_contract_is_valid_and_names_what_is_not_active_yet() {
     assert_eq!(config.receive.trusted.len(), 1);
     assert_eq!(config.cluster.as_ref().unwrap().etcd.len(), 1);
     assert!(config.api.tls.as_ref().unwrap().client_ca.is_some());
-    assert_eq!(
-        config.inactive(),
-        ["receive.jaeger", "cluster"]
-    );
+    assert_eq!(config.inactive(), ["receive.jaeger", "cluster"]);
 }
 
 #[test]

@@ -50,10 +50,7 @@ fn check_prints_every_problem_with_its_line() {
     let good = check("guid = \"node-7\"\n[kubernetes]\nenabled = true\n");
     assert_eq!(good.code, 0, "{good:?}");
     assert!(good.stdout.contains("no problems"));
-    assert!(
-        good.stdout
-            .contains("kubernetes is valid, but not active")
-    );
+    assert!(good.stdout.contains("kubernetes is valid, but not active"));
 
     let bad = check("guid = \"Node\"\n[api]\nlistne = \"127.0.0.1:1\"\n");
     assert_eq!(bad.code, 1);

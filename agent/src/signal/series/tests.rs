@@ -83,8 +83,11 @@ fn decode(frame: &Frame) -> WriteRequest {
     prost::Message::decode(raw.as_slice()).unwrap()
 }
 
-/// What a round sent: labels in wire order, value bits, timestamp.
-fn round(table: &mut SeriesTable, at: i64) -> Vec<(Vec<(String, String)>, u64, i64)> {
+/// A sample that was sent: labels in wire order, value bits, timestamp.
+type Sent = (Vec<(String, String)>, u64, i64);
+
+/// What a round sent.
+fn round(table: &mut SeriesTable, at: i64) -> Vec<Sent> {
     let mut frames = Vec::new();
     table.finish(at, &mut frames);
     let mut sent = Vec::new();
