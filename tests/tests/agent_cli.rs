@@ -62,6 +62,7 @@ fn the_examples_commented_keys_are_valid_too() {
     let problems = said.lines().filter(|line| line.contains("guidon.toml:"));
     let others: Vec<&str> = problems
         .filter(|line| !line.contains("cannot read /etc/guidon/"))
+        .filter(|line| !line.ends_with(": no problems"))
         .collect();
     assert_eq!(others, Vec::<&str>::new());
 }
