@@ -1,45 +1,19 @@
 //! A round copies bytes: it does not allocate for samples, series or containers.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::alloc::System;
 
 use guidon::signal::series::{Family, MetricType, SeriesId, SeriesTable, Suffix};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-#[expect(unsafe_code, reason = "an allocator cannot be written without")]
-// SAFETY: hands every call on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: by contract of this function.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: by contract of this function; the pointer came from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.with(Cell::get);
+fn allocations(work: impl FnOnce()) -> usize {
+    let region = Region::new(COUNTING);
     work();
-    ALLOCATIONS.with(Cell::get) - before
+    let change = region.change();
+    change.allocations + change.reallocations
 }
 
 const SERIES: usize = 20_000;
@@ -78,7 +52,7 @@ fn a_round_allocates_per_frame_and_not_per_sample() {
     assert!(made >= 4, "{made} frames");
     // The payload, its reference count, and the counts per guid.
     assert!(
-        allocated <= 4 * made,
+        allocated as u64 <= 4 * made,
         "{allocated} allocations for {made} frames of {SERIES} samples"
     );
 }
