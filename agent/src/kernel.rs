@@ -69,30 +69,52 @@ pub struct Options {
 /// Counters of one slot, summed over CPUs. All monotonic over the life of a slot's owner.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
+    /// CPU time in ns, exactly what the kernel charges.
     pub cpu_ns: u64,
+    /// Switches because the task waited; 0 when the run-queue option is off.
     pub switches_voluntary: u64,
+    /// Switches because somebody else was given the CPU; 0 when the option is off.
     pub switches_involuntary: u64,
+    /// Received bytes, from the IP header on.
     pub receive_bytes: u64,
+    /// Received packets as on the wire.
     pub receive_packets: u64,
+    /// Sent bytes, from the IP header on.
     pub transmit_bytes: u64,
+    /// Sent packets as on the wire.
     pub transmit_packets: u64,
+    /// Tasks (processes and threads) made.
     pub forks: u64,
+    /// Programs executed.
     pub execs: u64,
+    /// Tasks gone.
     pub exits: u64,
+    /// Processes chosen by the OOM killer.
     pub oom_kills: u64,
+    /// TCP buffers sent again.
     pub tcp_retransmits: u64,
+    /// TCP connections opened actively.
     pub tcp_connects: u64,
+    /// TCP connections opened passively.
     pub tcp_accepts: u64,
+    /// TCP connection attempts that came to nothing (the kernel's AttemptFails).
     pub tcp_failures: u64,
+    /// Bytes read from block devices.
     pub read_bytes: u64,
+    /// Requests to block devices that read.
     pub read_operations: u64,
+    /// Time from issue to completion of reads, summed, in ns.
     pub read_ns: u64,
+    /// Bytes written to block devices.
     pub write_bytes: u64,
+    /// Requests to block devices that wrote.
     pub write_operations: u64,
+    /// Time from issue to completion of writes, summed, in ns.
     pub write_ns: u64,
     /// Run-queue delay: `buckets[i]` counts waits of [2^i, 2^(i+1)) ns (bucket 0 also 0 ns; the
-    /// last one everything longer); their sum in ns. All zero when the option is off.
+    /// last one everything longer). All zero when the option is off.
     pub run_queue_buckets: [u64; RUN_QUEUE_BUCKETS],
+    /// Sum of the run-queue delays in ns.
     pub run_queue_ns: u64,
 }
 
@@ -102,7 +124,9 @@ pub const RUN_QUEUE_BUCKETS: usize = DELAY_BUCKETS;
 /// A cgroup of the cgroup2 hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
+    /// Inode number of its directory.
     pub id: CgroupId,
+    /// The cgroup above.
     pub parent: CgroupId,
     /// Relative to the cgroup2 root, starting with `/`.
     pub path: String,
@@ -115,15 +139,21 @@ pub struct Cgroup {
 /// What happened to cgroups of the cgroup2 hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// It was made; no process can have run in it before it had its slot.
     Born(Cgroup),
     /// Its directory was removed; sockets may still send for it.
     Removed {
+        /// Which one.
         id: CgroupId,
+        /// The slot it counts to.
         slot: Slot,
     },
-    /// Nothing can count to it any more: its counters are final.
+    /// Nothing can count to it any more: its counters are final. Told some seconds after the
+    /// removal at the latest, see [`Kernel::recycle`].
     Released {
+        /// Which one.
         id: CgroupId,
+        /// The slot it counted to; its own only if it was not inherited.
         slot: Slot,
     },
 }
@@ -133,6 +163,7 @@ pub enum Event {
 pub struct Memory {
     /// Id in the memory controller's hierarchy (equals the cgroup2 id on pure v2).
     pub id: CgroupId,
+    /// Charged memory.
     pub usage_bytes: u64,
     /// Absent where the kernel does not keep LRU sizes (MGLRU).
     pub lru: Option<Lru>,
@@ -141,29 +172,39 @@ pub struct Memory {
 /// LRU sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lru {
+    /// Anonymous pages not used lately.
     pub inactive_anon: u64,
+    /// Anonymous pages in use.
     pub active_anon: u64,
+    /// Page cache not used lately.
     pub inactive_file: u64,
+    /// Page cache in use.
     pub active_file: u64,
+    /// Locked pages.
     pub unevictable: u64,
 }
 
 /// One kernel program: attached, or why not; and what it costs.
 #[derive(Debug, Clone)]
 pub struct ProgramStatus {
+    /// Its name in the kernel.
     pub name: &'static str,
     /// Absent: attached.
     pub off_because: Option<String>,
-    /// Runs and nanoseconds, where the kernel keeps them.
+    /// Times it ran, where the kernel keeps statistics (see [`Options::statistics`]).
     pub run_count: u64,
+    /// Time of those runs in ns.
     pub run_ns: u64,
 }
 
 /// The state of the kernel side.
 #[derive(Debug, Clone)]
 pub struct Status {
+    /// Every program of the object that the options ask for.
     pub programs: Vec<ProgramStatus>,
+    /// All slots, the host's included.
     pub slots: u32,
+    /// Slots without an owner.
     pub slots_free: u32,
     /// Times a cgroup got no slot and was counted to slot 0.
     pub slot_misses: u64,
@@ -298,6 +339,10 @@ impl Kernel {
 
     /// The final values of a released cgroup's slot were read: the slot returns to the pool. Does
     /// nothing for a slot that is still counting, as an inherited one is.
+    ///
+    /// Where something keeps the last reference to a removed cgroup (on cgroup v2 a page of its page
+    /// cache does), its release is told after five seconds all the same, and what its sockets still
+    /// send after that counts to slot 0.
     pub fn recycle(&self, slot: Slot) {
         self.shared.recycle(slot);
     }

@@ -16,7 +16,7 @@ use super::{Cgroup, Slot};
 /// A removed cgroup whose last reference does not go (on cgroup v2 a page cache page suffices to
 /// hold one) is taken for released after this time: no process can be left, and what its sockets
 /// may still send goes to the host.
-pub const RELEASE_WAIT: Duration = Duration::from_secs(5);
+pub(super) const RELEASE_WAIT: Duration = Duration::from_secs(5);
 
 /// What a slot is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +33,11 @@ enum Holder {
 
 /// Ids of the same cgroup in cgroup v1 hierarchies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Twins {
+pub(super) struct Twins {
     /// In the blkio hierarchy.
-    pub block: Option<CgroupId>,
+    pub(super) block: Option<CgroupId>,
     /// In the memory hierarchy.
-    pub memory: Option<CgroupId>,
+    pub(super) memory: Option<CgroupId>,
 }
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ struct Entry {
 
 /// The book.
 #[derive(Debug)]
-pub struct Book {
+pub(super) struct Book {
     entries: HashMap<CgroupId, Entry>,
     by_path: HashMap<String, CgroupId>,
     by_memory_id: HashMap<CgroupId, CgroupId>,
@@ -60,14 +60,14 @@ pub struct Book {
 
 /// A cgroup that left the book.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Departed {
-    pub cgroup: Cgroup,
-    pub twins: Twins,
+pub(super) struct Departed {
+    pub(super) cgroup: Cgroup,
+    pub(super) twins: Twins,
 }
 
 impl Book {
     /// All slots in the pool.
-    pub fn new(slots: u32) -> Self {
+    pub(super) fn new(slots: u32) -> Self {
         Self {
             entries: HashMap::new(),
             by_path: HashMap::new(),
@@ -78,7 +78,7 @@ impl Book {
     }
 
     /// Enters a cgroup; says whether it is news.
-    pub fn enter(&mut self, cgroup: Cgroup, twins: Twins) -> bool {
+    pub(super) fn enter(&mut self, cgroup: Cgroup, twins: Twins) -> bool {
         if self.entries.contains_key(&cgroup.id) {
             return false;
         }
@@ -102,7 +102,7 @@ impl Book {
 
     /// The twin of a cgroup that has this path, if there is one: gives it to `note` to complete,
     /// and returns the cgroup with its twins.
-    pub fn join_twin(
+    pub(super) fn join_twin(
         &mut self,
         path: &str,
         note: impl FnOnce(&mut Twins),
@@ -117,17 +117,17 @@ impl Book {
     }
 
     /// The cgroup2 id of a cgroup of the memory hierarchy.
-    pub fn by_memory_id(&self, id: CgroupId) -> Option<CgroupId> {
+    pub(super) fn by_memory_id(&self, id: CgroupId) -> Option<CgroupId> {
         self.by_memory_id.get(&id).copied()
     }
 
     /// Whether the id is in the book, removed or not.
-    pub fn knows(&self, id: CgroupId) -> bool {
+    pub(super) fn knows(&self, id: CgroupId) -> bool {
         self.entries.contains_key(&id)
     }
 
     /// Notes that a cgroup's directory is gone; returns its slot if that is news.
-    pub fn remove(&mut self, id: CgroupId, now: Instant) -> Option<Slot> {
+    pub(super) fn remove(&mut self, id: CgroupId, now: Instant) -> Option<Slot> {
         let entry = self.entries.get_mut(&id)?;
         if entry.removed.is_some() {
             return None;
@@ -144,7 +144,7 @@ impl Book {
     }
 
     /// Takes a released cgroup out of the book. Its own slot waits for [`Book::recycle`].
-    pub fn release(&mut self, id: CgroupId) -> Option<Departed> {
+    pub(super) fn release(&mut self, id: CgroupId) -> Option<Departed> {
         let Entry { cgroup, twins, .. } = self.entries.remove(&id)?;
         if self.by_path.get(&cgroup.path) == Some(&id) {
             self.by_path.remove(&cgroup.path);
@@ -159,7 +159,7 @@ impl Book {
     }
 
     /// Cgroups removed longer than [`RELEASE_WAIT`] ago and still not released, children first.
-    pub fn overdue(&mut self, now: Instant) -> Vec<CgroupId> {
+    pub(super) fn overdue(&mut self, now: Instant) -> Vec<CgroupId> {
         let mut overdue = Vec::new();
         while let Some(&(removed, id)) = self.removals.front() {
             if now.duration_since(removed) < RELEASE_WAIT {
@@ -174,14 +174,14 @@ impl Book {
     }
 
     /// When [`Book::overdue`] may have something.
-    pub fn next_overdue(&self) -> Option<Instant> {
+    pub(super) fn next_overdue(&self) -> Option<Instant> {
         self.removals
             .front()
             .map(|(removed, _)| *removed + RELEASE_WAIT)
     }
 
     /// Whether the slot's final values were still to be read; now it is the keeper's.
-    pub fn recycle(&mut self, slot: Slot) -> bool {
+    pub(super) fn recycle(&mut self, slot: Slot) -> bool {
         let last = self.holder(slot) == Some(Holder::Final);
         if last {
             self.hold(slot, Holder::Keeper);
@@ -191,7 +191,7 @@ impl Book {
 
     /// Takes a cgroup's own slot away, and that of all that inherited it: they count to the host
     /// from now on. Returns the slot, now the keeper's, with the cgroups and their twins.
-    pub fn demote(&mut self, id: CgroupId) -> Option<(Slot, Vec<(CgroupId, Twins)>)> {
+    pub(super) fn demote(&mut self, id: CgroupId) -> Option<(Slot, Vec<(CgroupId, Twins)>)> {
         let slot = self.entries.get(&id)?.cgroup.slot;
         if self.holder(slot) != Some(Holder::Cgroup(id)) {
             return None;
@@ -211,17 +211,17 @@ impl Book {
     }
 
     /// The keeper puts the slot into the pool.
-    pub fn free(&mut self, slot: Slot) {
+    pub(super) fn free(&mut self, slot: Slot) {
         self.hold(slot, Holder::Pool);
     }
 
     /// The slot goes to the keeper without its cgroup ever having been in the book.
-    pub fn surrender(&mut self, slot: Slot) {
+    pub(super) fn surrender(&mut self, slot: Slot) {
         self.hold(slot, Holder::Keeper);
     }
 
     /// Ids of cgroups that are not removed.
-    pub fn present(&self) -> Vec<CgroupId> {
+    pub(super) fn present(&self) -> Vec<CgroupId> {
         let present = self
             .entries
             .values()
@@ -230,7 +230,7 @@ impl Book {
     }
 
     /// Ids of removed cgroups that are not released.
-    pub fn dying(&self) -> Vec<CgroupId> {
+    pub(super) fn dying(&self) -> Vec<CgroupId> {
         let dying = self
             .entries
             .values()
@@ -239,7 +239,7 @@ impl Book {
     }
 
     /// Cgroups that are not removed, parents before children.
-    pub fn cgroups(&self) -> Vec<Cgroup> {
+    pub(super) fn cgroups(&self) -> Vec<Cgroup> {
         let present = self
             .entries
             .values()

@@ -59,7 +59,7 @@ enum Kind {
 
 /// Parsed type information.
 #[derive(Debug)]
-pub struct Btf {
+pub(super) struct Btf {
     bytes: Vec<u8>,
     strings: Range<usize>,
     index: Index,
@@ -119,7 +119,7 @@ impl Btf {
     ///
     /// # Errors
     /// See [`BtfError`].
-    pub fn parse(bytes: Vec<u8>) -> Result<Self, BtfError> {
+    pub(super) fn parse(bytes: Vec<u8>) -> Result<Self, BtfError> {
         let word = |at| {
             read_u32(&bytes, at)
                 .ok_or(BtfError::Short)
@@ -153,13 +153,13 @@ impl Btf {
     /// anonymous structs and unions are found as if they were the outer one's. `None` if there is
     /// no such member or it is a bit-field.
     #[must_use]
-    pub fn offset(&self, composite: &str, path: &str) -> Option<u32> {
+    pub(super) fn offset(&self, composite: &str, path: &str) -> Option<u32> {
         self.member(composite, path).map(|(offset, _)| offset)
     }
 
     /// Lengths of an array member, outermost first.
     #[must_use]
-    pub fn array_lengths(&self, composite: &str, path: &str) -> Option<Vec<u32>> {
+    pub(super) fn array_lengths(&self, composite: &str, path: &str) -> Option<Vec<u32>> {
         let (_, mut type_id) = self.member(composite, path)?;
         let mut lengths = Vec::new();
         while lengths.len() < MAX_DEPTH {
@@ -175,7 +175,7 @@ impl Btf {
 
     /// Value of an enumerator.
     #[must_use]
-    pub fn enumerator(&self, enumeration: &str, name: &str) -> Option<u32> {
+    pub(super) fn enumerator(&self, enumeration: &str, name: &str) -> Option<u32> {
         self.named(Kind::Enum, enumeration).find_map(|found| {
             (0..found.entries()).find_map(|index| {
                 let at = found.at + TYPE_BYTES + 8 * index;
@@ -192,7 +192,7 @@ impl Btf {
     /// What a tracepoint hands to its programs: for each argument the name of the struct it points
     /// to, or an empty string. `None` if the kernel has no such tracepoint.
     #[must_use]
-    pub fn tracepoint(&self, name: &str) -> Option<Vec<String>> {
+    pub(super) fn tracepoint(&self, name: &str) -> Option<Vec<String>> {
         let hook = format!("btf_trace_{name}");
         let prototype = self.named(Kind::Typedef, &hook).find_map(|found| {
             let pointer = self.resolve(found.link)?;

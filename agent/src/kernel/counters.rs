@@ -78,7 +78,7 @@ impl<const N: usize> Records<N> {
 
 /// The counters of all slots.
 #[derive(Debug)]
-pub struct CounterPages {
+pub(super) struct CounterPages {
     counters: Records<WORDS>,
     /// Absent when run-queue delays are off.
     delays: Option<Records<DELAY_BUCKETS>>,
@@ -86,7 +86,7 @@ pub struct CounterPages {
 
 impl CounterPages {
     /// Maps the arrays.
-    pub fn new(
+    pub(super) fn new(
         counters: BorrowedFd<'_>,
         delays: Option<BorrowedFd<'_>>,
         slots: u32,
@@ -103,7 +103,7 @@ impl CounterPages {
     }
 
     /// What the slot's owner counted so far.
-    pub fn read(&self, slot: Slot, into: &mut Counters) {
+    pub(super) fn read(&self, slot: Slot, into: &mut Counters) {
         let words = self.counters.since_base(slot.0 as usize);
         macro_rules! word {
             ($group:ident . $counter:ident) => {
@@ -141,7 +141,7 @@ impl CounterPages {
 
     /// Makes the slot read as zero from here on. Only the keeper calls this, when nothing can
     /// count to the slot.
-    pub fn rebase(&self, slot: Slot) {
+    pub(super) fn rebase(&self, slot: Slot) {
         self.counters.rebase(slot.0 as usize);
         if let Some(delays) = &self.delays {
             delays.rebase(slot.0 as usize);

@@ -61,16 +61,16 @@ const MAX_ZONES: u32 = 8;
 
 /// The facts.
 #[derive(Debug)]
-pub struct Facts {
+pub(super) struct Facts {
     constants: HashMap<&'static str, u32>,
     tracepoints: HashMap<&'static str, Vec<String>>,
     /// Whether LRU sizes can be summed.
-    pub lru: bool,
+    pub(super) lru: bool,
 }
 
 impl Facts {
     /// Finds out everything.
-    pub fn gather(
+    pub(super) fn gather(
         btf: &Btf,
         hierarchies: &Hierarchies,
         options: &Options,
@@ -128,12 +128,12 @@ impl Facts {
     }
 
     /// Constants for the programs, by name.
-    pub fn constants(&self) -> impl Iterator<Item = (&'static str, &u32)> {
+    pub(super) fn constants(&self) -> impl Iterator<Item = (&'static str, &u32)> {
         self.constants.iter().map(|(&name, value)| (name, value))
     }
 
     /// Why a program that needs these constants cannot run.
-    pub fn missing(&self, needed: &[&'static str]) -> Option<String> {
+    pub(super) fn missing(&self, needed: &[&'static str]) -> Option<String> {
         let constant = needed
             .iter()
             .find(|name| !self.constants.contains_key(*name))?;
@@ -145,7 +145,7 @@ impl Facts {
 
     /// Why a program cannot run on this tracepoint, if its argument `index` must point to a struct
     /// of this name (none: must point to no struct).
-    pub fn mismatch(
+    pub(super) fn mismatch(
         &self,
         tracepoint: &'static str,
         index: usize,

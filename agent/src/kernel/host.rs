@@ -18,26 +18,26 @@ const CAP_SYS_ADMIN: u32 = 21;
 
 /// A cgroup v1 hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hierarchy {
+pub(super) struct Hierarchy {
     /// Its number, as in `/proc/<pid>/cgroup`.
-    pub number: u32,
+    pub(super) number: u32,
     /// Where it is mounted, if it is where we can see it.
-    pub mount: Option<PathBuf>,
+    pub(super) mount: Option<PathBuf>,
 }
 
 /// The cgroup hierarchies in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hierarchies {
+pub(super) struct Hierarchies {
     /// Where cgroup2 is mounted.
-    pub unified: PathBuf,
+    pub(super) unified: PathBuf,
     /// The blkio controller's, if it is cgroup v1.
-    pub block: Option<Hierarchy>,
+    pub(super) block: Option<Hierarchy>,
     /// The memory controller's, if it is cgroup v1.
-    pub memory: Option<Hierarchy>,
+    pub(super) memory: Option<Hierarchy>,
 }
 
 /// Finds the hierarchies.
-pub fn hierarchies() -> Result<Hierarchies, KernelError> {
+pub(super) fn hierarchies() -> Result<Hierarchies, KernelError> {
     let mounts = mounts(&read("/proc/self/mountinfo")?);
     let numbers = read("/proc/self/cgroup")?;
     // Of several mounts the one that shows the hierarchy's real root: ids are the same everywhere,
@@ -125,12 +125,12 @@ fn hierarchy_number(text: &str, controller: &str) -> Option<u32> {
 }
 
 /// Possible CPUs: the highest number that a CPU can have, plus one.
-pub fn possible_cpus() -> Result<u32, KernelError> {
+pub(super) fn possible_cpus() -> Result<u32, KernelError> {
     highest("/sys/devices/system/cpu/possible")
 }
 
 /// Possible NUMA nodes; 1 on kernels without NUMA.
-pub fn possible_nodes() -> u32 {
+pub(super) fn possible_nodes() -> u32 {
     highest("/sys/devices/system/node/possible").unwrap_or(1)
 }
 
@@ -150,7 +150,7 @@ fn highest(path: &str) -> Result<u32, KernelError> {
 }
 
 /// Memory of the host in bytes.
-pub fn memory_bytes() -> Result<u64, KernelError> {
+pub(super) fn memory_bytes() -> Result<u64, KernelError> {
     let path = "/proc/meminfo";
     let text = read(path)?;
     text.lines()
@@ -169,7 +169,7 @@ pub fn memory_bytes() -> Result<u64, KernelError> {
 }
 
 /// Inode number of our network namespace.
-pub fn network_namespace() -> Result<u32, KernelError> {
+pub(super) fn network_namespace() -> Result<u32, KernelError> {
     let path = Path::new("/proc/self/ns/net");
     let metadata = fs::metadata(path).map_err(|source| KernelError::Host {
         path: path.into(),
@@ -180,7 +180,7 @@ pub fn network_namespace() -> Result<u32, KernelError> {
 }
 
 /// The capabilities that loading needs and this thread does not have.
-pub fn missing_capabilities() -> Result<Vec<&'static str>, KernelError> {
+pub(super) fn missing_capabilities() -> Result<Vec<&'static str>, KernelError> {
     Ok(missing_from(&read("/proc/thread-self/status")?))
 }
 

@@ -34,14 +34,14 @@ const GRACE_FALLBACK: Duration = Duration::from_secs(1);
 
 /// Takes unmapped slots back to the pool. Dropping it waits for what is under way.
 #[derive(Debug)]
-pub struct Keeper {
+pub(super) struct Keeper {
     unmapped: Option<Sender<Slot>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
     /// Starts the thread.
-    pub fn start(
+    pub(super) fn start(
         pages: Arc<CounterPages>,
         free: Arc<Queue<u32>>,
         book: Arc<Mutex<Book>>,
@@ -58,7 +58,7 @@ impl Keeper {
     }
 
     /// Hands over a slot whose entry the caller has deleted.
-    pub fn take_back(&self, slot: Slot) {
+    pub(super) fn take_back(&self, slot: Slot) {
         if let Some(unmapped) = &self.unmapped
             && unmapped.send(slot).is_err()
         {

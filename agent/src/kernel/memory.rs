@@ -27,7 +27,7 @@ const GENERATIONS: &str = "/sys/kernel/mm/lru_gen/enabled";
 
 /// The iterator and its records.
 #[derive(Debug)]
-pub struct MemoryGauges {
+pub(super) struct MemoryGauges {
     link: OwnedFd,
     records: sys::Pages,
     page_bytes: u64,
@@ -42,7 +42,7 @@ pub struct MemoryGauges {
 
 impl MemoryGauges {
     /// Prepares iterating over the hierarchy mounted at `root`.
-    pub fn new(
+    pub(super) fn new(
         program: &OwnedFd,
         root: &Path,
         map: &OwnedFd,
@@ -65,7 +65,7 @@ impl MemoryGauges {
 
     /// Runs the iterator and appends a gauge for each cgroup but the root. A failure is logged
     /// once until it works again.
-    pub fn collect(&self, into: &mut Vec<Memory>) {
+    pub(super) fn collect(&self, into: &mut Vec<Memory>) {
         let _one = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match self.run() {
             Ok(()) => {

@@ -254,13 +254,13 @@ struct Outcome {
 
 /// The loaded object and what became of its programs.
 #[derive(Debug)]
-pub struct Programs {
+pub(super) struct Programs {
     object: Ebpf,
     outcomes: Vec<Outcome>,
 }
 
 /// Names of the tracepoints that any program uses.
-pub fn tracepoints() -> Vec<&'static str> {
+pub(super) fn tracepoints() -> Vec<&'static str> {
     SPECS
         .iter()
         .filter_map(|spec| match spec.hook {
@@ -272,7 +272,7 @@ pub fn tracepoints() -> Vec<&'static str> {
 
 impl Programs {
     /// Nothing attached yet.
-    pub fn new(object: Ebpf) -> Self {
+    pub(super) fn new(object: Ebpf) -> Self {
         Self {
             object,
             outcomes: Vec::new(),
@@ -280,7 +280,7 @@ impl Programs {
     }
 
     /// Attaches the programs that the room is nothing without.
-    pub fn attach_essential(&mut self, scene: &Scene<'_>) -> Result<(), KernelError> {
+    pub(super) fn attach_essential(&mut self, scene: &Scene<'_>) -> Result<(), KernelError> {
         for spec in SPECS.iter().filter(|spec| spec.wanted == Wanted::Essential) {
             let reason = self.attach(spec, scene).err();
             if let Some(reason) = reason {
@@ -298,7 +298,7 @@ impl Programs {
     }
 
     /// Attaches the rest; a program that cannot run is off, with the reason.
-    pub fn attach_counting(&mut self, scene: &Scene<'_>, run_queue: bool) {
+    pub(super) fn attach_counting(&mut self, scene: &Scene<'_>, run_queue: bool) {
         for spec in &SPECS {
             let result = match spec.wanted {
                 Wanted::Always | Wanted::Variant => self.attach(spec, scene),
@@ -322,7 +322,7 @@ impl Programs {
     }
 
     /// Attaches the programs that do nothing.
-    pub fn attach_empty(&mut self, scene: &Scene<'_>) {
+    pub(super) fn attach_empty(&mut self, scene: &Scene<'_>) {
         for spec in SPECS.iter().filter(|spec| spec.wanted == Wanted::Bench) {
             let off_because = self.attach(spec, scene).err();
             self.outcomes.push(Outcome {
@@ -333,13 +333,13 @@ impl Programs {
     }
 
     /// The descriptor of a loaded program.
-    pub fn descriptor(&self, name: &str) -> Option<std::os::fd::OwnedFd> {
+    pub(super) fn descriptor(&self, name: &str) -> Option<std::os::fd::OwnedFd> {
         let program = self.object.program(name)?;
         program.fd().ok()?.as_fd().try_clone_to_owned().ok()
     }
 
     /// Notes that a program is off after all.
-    pub fn turn_off(&mut self, name: &'static str, reason: String) {
+    pub(super) fn turn_off(&mut self, name: &'static str, reason: String) {
         for outcome in self
             .outcomes
             .iter_mut()
@@ -350,14 +350,14 @@ impl Programs {
     }
 
     /// Whether a program runs.
-    pub fn runs(&self, name: &str) -> bool {
+    pub(super) fn runs(&self, name: &str) -> bool {
         self.outcomes
             .iter()
             .any(|outcome| outcome.name == name && outcome.off_because.is_none())
     }
 
     /// Every program with its run count and time.
-    pub fn status(&self) -> Vec<ProgramStatus> {
+    pub(super) fn status(&self) -> Vec<ProgramStatus> {
         self.outcomes
             .iter()
             .map(|outcome| {
@@ -400,13 +400,13 @@ impl Programs {
 }
 
 /// What attaching needs to know.
-pub struct Scene<'a> {
+pub(super) struct Scene<'a> {
     /// aya's view of the kernel's types.
-    pub btf: &'a Btf,
+    pub(super) btf: &'a Btf,
     /// Facts about this kernel.
-    pub facts: &'a Facts,
+    pub(super) facts: &'a Facts,
     /// Mount point of cgroup2.
-    pub unified: &'a Path,
+    pub(super) unified: &'a Path,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -27,51 +27,51 @@ use super::{
 
 /// Maps of the kernel programs that are read or written by key.
 #[derive(Debug)]
-pub struct Maps {
-    pub slots: Map<u64, SlotEntry>,
-    pub containers: Map<u64, u32>,
-    pub block_slots: Map<u64, u32>,
-    pub free: Arc<Queue<u32>>,
-    pub peers: Map<PeerKey, u64>,
-    pub loopback_peers: Map<u32, u64>,
+pub(super) struct Maps {
+    pub(super) slots: Map<u64, SlotEntry>,
+    pub(super) containers: Map<u64, u32>,
+    pub(super) block_slots: Map<u64, u32>,
+    pub(super) free: Arc<Queue<u32>>,
+    pub(super) peers: Map<PeerKey, u64>,
+    pub(super) loopback_peers: Map<u32, u64>,
 }
 
 /// The shared state.
 #[derive(Debug)]
-pub struct Shared {
-    pub maps: Maps,
-    pub pages: Arc<CounterPages>,
-    pub health: Pages,
-    pub hierarchies: Hierarchies,
+pub(super) struct Shared {
+    pub(super) maps: Maps,
+    pub(super) pages: Arc<CounterPages>,
+    pub(super) health: Pages,
+    pub(super) hierarchies: Hierarchies,
     /// Most entries that `SLOTS` can have.
-    pub entries: usize,
-    pub book: Arc<Mutex<Book>>,
-    pub keeper: Keeper,
+    pub(super) entries: usize,
+    pub(super) book: Arc<Mutex<Book>>,
+    pub(super) keeper: Keeper,
 }
 
 /// Losses, from the mapped page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Health {
-    pub events_lost: u64,
-    pub slot_misses: u64,
-    pub slots_taken: u64,
-    pub memory_dropped: u64,
+pub(super) struct Health {
+    pub(super) events_lost: u64,
+    pub(super) slot_misses: u64,
+    pub(super) slots_taken: u64,
+    pub(super) memory_dropped: u64,
 }
 
 impl Shared {
     /// Slots in the pool.
-    pub fn free_slots(&self) -> u32 {
+    pub(super) fn free_slots(&self) -> u32 {
         let taken = i64::try_from(self.health().slots_taken).unwrap_or(i64::MAX);
         u32::try_from(self.maps.free.balance().saturating_sub(taken)).unwrap_or(0)
     }
 
     /// The book. A panic elsewhere does not make it wrong: changes are single steps.
-    pub fn book(&self) -> MutexGuard<'_, Book> {
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Losses so far.
-    pub fn health(&self) -> Health {
+    pub(super) fn health(&self) -> Health {
         let word = |offset: usize| {
             let word = self.health.words().get(offset / size_of::<u64>());
             word.map_or(0, |word| word.load(Ordering::Relaxed))
@@ -86,7 +86,7 @@ impl Shared {
     }
 
     /// Ids of the same path in the cgroup v1 hierarchies.
-    pub fn twins(&self, path: &str) -> Twins {
+    pub(super) fn twins(&self, path: &str) -> Twins {
         let mount = |hierarchy: &'_ Option<super::host::Hierarchy>| -> Option<PathBuf> {
             hierarchy
                 .as_ref()
@@ -98,7 +98,7 @@ impl Shared {
     }
 
     /// Enters a cgroup that the kernel told of or a walk found; says whether it is news.
-    pub fn enter(&self, cgroup: &Cgroup) -> bool {
+    pub(super) fn enter(&self, cgroup: &Cgroup) -> bool {
         if self.book().knows(cgroup.id) {
             return false;
         }
@@ -111,7 +111,7 @@ impl Shared {
     }
 
     /// A cgroup of a cgroup v1 hierarchy was made.
-    pub fn enter_twin(&self, hierarchy: u32, id: CgroupId, path: &str) {
+    pub(super) fn enter_twin(&self, hierarchy: u32, id: CgroupId, path: &str) {
         let is = |known: &Option<super::host::Hierarchy>| {
             known
                 .as_ref()
@@ -147,7 +147,7 @@ impl Shared {
     }
 
     /// A cgroup was released: its entry goes, its own slot waits for its last reader.
-    pub fn release(&self, id: CgroupId) -> Option<Event> {
+    pub(super) fn release(&self, id: CgroupId) -> Option<Event> {
         let Some(departed) = self.book().release(id) else {
             self.release_stranger(id);
             return None;
@@ -181,7 +181,7 @@ impl Shared {
     }
 
     /// See [`super::Kernel::demote`].
-    pub fn demote(&self, id: CgroupId) {
+    pub(super) fn demote(&self, id: CgroupId) {
         log_failure(self.maps.containers.delete(&id.0), id);
         let Some((slot, users)) = self.book().demote(id) else {
             return;
@@ -198,7 +198,7 @@ impl Shared {
     }
 
     /// See [`super::Kernel::recycle`].
-    pub fn recycle(&self, slot: Slot) {
+    pub(super) fn recycle(&self, slot: Slot) {
         let recycled = self.book().recycle(slot);
         if recycled {
             self.keeper.take_back(slot);
@@ -207,7 +207,7 @@ impl Shared {
 
     /// Gives a cgroup that a walk found a slot, as the kernel does at birth. The kernel may have
     /// done so meanwhile: then that one is it.
-    pub fn adopt(&self, branch: Branch) -> io::Result<()> {
+    pub(super) fn adopt(&self, branch: Branch) -> io::Result<()> {
         let slot = self.maps.free.pop()?.unwrap_or(0);
         let mut cgroup = Cgroup {
             id: branch.id,
@@ -256,7 +256,7 @@ impl Shared {
     /// After lost events: compares the book with the tree and the kernel's entries, and tells the
     /// difference as the events that were lost. Cgroups of which birth and release both were lost
     /// only give their slot back.
-    pub fn reconcile(&self, into: &mut Vec<Event>) -> io::Result<()> {
+    pub(super) fn reconcile(&self, into: &mut Vec<Event>) -> io::Result<()> {
         let branches = tree::walk(&self.hierarchies.unified)?;
         let found: std::collections::HashSet<CgroupId> =
             branches.iter().map(|branch| branch.id).collect();

@@ -34,9 +34,9 @@ const MAP_TYPE_ARRAY: u32 = 2;
 const MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
 
 /// Make a new entry or replace an old one.
-pub const ANY: u64 = 0;
+pub(super) const ANY: u64 = 0;
 /// Make a new entry only.
-pub const NO_EXIST: u64 = 1;
+pub(super) const NO_EXIST: u64 = 1;
 
 #[repr(C)]
 struct ElementRequest {
@@ -131,7 +131,7 @@ fn entry<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// A map, with its key and value types. Shared freely: the kernel does the locking.
 #[derive(Debug)]
-pub struct Map<K, V> {
+pub(super) struct Map<K, V> {
     fd: OwnedFd,
     types: std::marker::PhantomData<fn(K) -> V>,
 }
@@ -139,7 +139,7 @@ pub struct Map<K, V> {
 impl<K: Pod, V: Pod> Map<K, V> {
     /// Takes a descriptor whose map has keys of size `K` and values of size `V`: the caller vouches
     /// by naming the types; sizes come from the object and are asserted in `common`.
-    pub fn new(fd: OwnedFd) -> Self {
+    pub(super) fn new(fd: OwnedFd) -> Self {
         Self {
             fd,
             types: std::marker::PhantomData,
@@ -157,7 +157,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
     }
 
     /// The value of a key.
-    pub fn get(&self, key: &K) -> io::Result<Option<V>> {
+    pub(super) fn get(&self, key: &K) -> io::Result<Option<V>> {
         // SAFETY: `Pod` types have no invalid bit patterns.
         let mut value: V = unsafe { std::mem::zeroed() };
         let to = std::ptr::from_mut(&mut value) as u64;
@@ -168,21 +168,21 @@ impl<K: Pod, V: Pod> Map<K, V> {
     }
 
     /// Sets the value of a key; with [`NO_EXIST`] an entry that is there is an error (`EEXIST`).
-    pub fn set(&self, key: &K, value: &V, flags: u64) -> io::Result<()> {
+    pub(super) fn set(&self, key: &K, value: &V, flags: u64) -> io::Result<()> {
         let request = self.request(address(key), address(value), flags);
         // SAFETY: key and value are of the map's sizes and live through the call.
         unsafe { bpf(MAP_UPDATE, &request) }.map(drop)
     }
 
     /// Deletes an entry; says whether there was one.
-    pub fn delete(&self, key: &K) -> io::Result<bool> {
+    pub(super) fn delete(&self, key: &K) -> io::Result<bool> {
         let request = self.request(address(key), 0, 0);
         // SAFETY: the key is of the map's size and lives through the call.
         Ok(entry(unsafe { bpf(MAP_DELETE, &request) })?.is_some())
     }
 
     /// At most `limit` keys. Some may be left out or come twice if the map changes meanwhile.
-    pub fn keys(&self, limit: usize) -> io::Result<Vec<K>> {
+    pub(super) fn keys(&self, limit: usize) -> io::Result<Vec<K>> {
         let mut keys: Vec<K> = Vec::new();
         while keys.len() < limit {
             // SAFETY: `Pod` types have no invalid bit patterns.
@@ -201,14 +201,14 @@ impl<K: Pod, V: Pod> Map<K, V> {
 
 /// A queue.
 #[derive(Debug)]
-pub struct Queue<V> {
+pub(super) struct Queue<V> {
     map: Map<u32, V>,
     balance: AtomicI64,
 }
 
 impl<V: Pod> Queue<V> {
     /// As [`Map::new`].
-    pub fn new(fd: OwnedFd) -> Self {
+    pub(super) fn new(fd: OwnedFd) -> Self {
         Self {
             map: Map::new(fd),
             balance: AtomicI64::new(0),
@@ -216,12 +216,12 @@ impl<V: Pod> Queue<V> {
     }
 
     /// What this side pushed, less what it popped.
-    pub fn balance(&self) -> i64 {
+    pub(super) fn balance(&self) -> i64 {
         self.balance.load(Ordering::Relaxed)
     }
 
     /// Appends.
-    pub fn push(&self, value: &V) -> io::Result<()> {
+    pub(super) fn push(&self, value: &V) -> io::Result<()> {
         let request = self.map.request(0, address(value), 0);
         // SAFETY: queues have no key; the value is of the map's size and lives through the call.
         unsafe { bpf(MAP_UPDATE, &request) }?;
@@ -230,7 +230,7 @@ impl<V: Pod> Queue<V> {
     }
 
     /// Takes the oldest.
-    pub fn pop(&self) -> io::Result<Option<V>> {
+    pub(super) fn pop(&self) -> io::Result<Option<V>> {
         // SAFETY: `Pod` types have no invalid bit patterns.
         let mut value: V = unsafe { std::mem::zeroed() };
         let request = self
@@ -250,14 +250,14 @@ impl<V: Pod> Queue<V> {
 /// Entering a map into a map of maps does that before it returns: the kernel promises that
 /// afterwards no program uses the old inner map.
 #[derive(Debug)]
-pub struct Grace {
+pub(super) struct Grace {
     outer: OwnedFd,
     inner: OwnedFd,
 }
 
 impl Grace {
     /// Makes the two maps.
-    pub fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let array = |kind, inner| MapRequest {
             kind,
             key_bytes: 4,
@@ -275,7 +275,7 @@ impl Grace {
     }
 
     /// Blocks, typically for some 10 to 30 ms.
-    pub fn wait(&self) -> io::Result<()> {
+    pub(super) fn wait(&self) -> io::Result<()> {
         let (key, value) = (0_u32, number(self.inner.as_fd()));
         let request = ElementRequest {
             map: number(self.outer.as_fd()),
@@ -291,7 +291,7 @@ impl Grace {
 
 /// Attaches an iterator program to a cgroup and all below it, parents first. (aya's own `attach`
 /// gives no order, which the kernel refuses.)
-pub fn link_cgroup_iterator(program: BorrowedFd<'_>, root: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(super) fn link_cgroup_iterator(program: BorrowedFd<'_>, root: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let iteration = CgroupIteration {
         order: DESCENDANTS_PRE,
         cgroup: number(root),
@@ -311,7 +311,7 @@ pub fn link_cgroup_iterator(program: BorrowedFd<'_>, root: BorrowedFd<'_>) -> io
 }
 
 /// One iteration, run by reading the descriptor to its end.
-pub fn iterate(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(super) fn iterate(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let request = IterRequest {
         link: number(link),
         flags: 0,
@@ -322,7 +322,7 @@ pub fn iterate(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 
 /// Pages seen as words that somebody else may write at any time.
 #[derive(Debug)]
-pub struct Pages {
+pub(super) struct Pages {
     start: NonNull<AtomicU64>,
     words: usize,
 }
@@ -334,12 +334,12 @@ unsafe impl Sync for Pages {}
 
 impl Pages {
     /// Maps an array of the kernel programs, to read.
-    pub fn of_map(map: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
+    pub(super) fn of_map(map: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
         Self::map(bytes, libc::PROT_READ, libc::MAP_SHARED, map.as_raw_fd())
     }
 
     /// Private pages full of zeros, backed by memory only once written.
-    pub fn zeroed(bytes: usize) -> io::Result<Self> {
+    pub(super) fn zeroed(bytes: usize) -> io::Result<Self> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         Self::map(bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1)
     }
@@ -358,7 +358,7 @@ impl Pages {
     }
 
     /// The words. Those of a kernel array may only be loaded.
-    pub fn words(&self) -> &[AtomicU64] {
+    pub(super) fn words(&self) -> &[AtomicU64] {
         // SAFETY: mapped, aligned, and alive as long as `self`; kernel programs write these words
         // meanwhile, which is what atomics are for.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.words) }
@@ -377,14 +377,14 @@ impl Drop for Pages {
 ///
 /// # Panics
 /// Outside a runtime with I/O.
-pub fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(super) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` stays open and the same until it is dropped.
     let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
     registered.map_err(|error| error.into_parts().1)
 }
 
 /// Gives memory that the loader freed back to the system.
-pub fn trim_heap() {
+pub(super) fn trim_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes and touches nothing of ours.
     unsafe {

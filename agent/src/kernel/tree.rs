@@ -12,13 +12,13 @@ use super::book::Twins;
 
 /// A directory of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Branch {
+pub(super) struct Branch {
     /// Its inode number, which is the cgroup's id.
-    pub id: CgroupId,
+    pub(super) id: CgroupId,
     /// The directory above.
-    pub parent: CgroupId,
+    pub(super) parent: CgroupId,
     /// Relative to the root, starting with `/`.
-    pub path: String,
+    pub(super) path: String,
 }
 
 /// All cgroups below the root, parents before children. What goes away during the walk is left
@@ -26,7 +26,7 @@ pub struct Branch {
 ///
 /// # Errors
 /// If the root itself cannot be read.
-pub fn walk(root: &Path) -> io::Result<Vec<Branch>> {
+pub(super) fn walk(root: &Path) -> io::Result<Vec<Branch>> {
     let root_id = CgroupId(fs::metadata(root)?.ino());
     let mut branches = Vec::new();
     descend(root, root_id, "", &mut branches)?;
@@ -68,19 +68,19 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 /// Whether the directory is still that cgroup's.
-pub fn exists(root: &Path, branch: &Branch) -> bool {
+pub(super) fn exists(root: &Path, branch: &Branch) -> bool {
     inode(root, &branch.path) == Some(branch.id)
 }
 
 /// The id of the cgroup with this path below the mount point of its hierarchy.
-pub fn inode(root: &Path, path: &str) -> Option<CgroupId> {
+pub(super) fn inode(root: &Path, path: &str) -> Option<CgroupId> {
     fs::metadata(below(root, path))
         .ok()
         .map(|metadata| CgroupId(metadata.ino()))
 }
 
 /// The same path's ids in the cgroup v1 hierarchies.
-pub fn twins(block: Option<&Path>, memory: Option<&Path>, path: &str) -> Twins {
+pub(super) fn twins(block: Option<&Path>, memory: Option<&Path>, path: &str) -> Twins {
     Twins {
         block: block.and_then(|root| inode(root, path)),
         memory: memory.and_then(|root| inode(root, path)),

@@ -130,6 +130,8 @@ impl Lab {
     /// The counters of a group once they stand still: what it caused may be counted a moment after
     /// its last process is gone.
     pub(crate) fn settled(&self, slot: Slot) -> Counters {
+        assert_ne!(slot, Slot(0), "the host never rests");
+        let deadline = Instant::now() + Duration::from_secs(20);
         let mut last = self.counters(slot);
         loop {
             thread::sleep(Duration::from_millis(30));
@@ -137,6 +139,7 @@ impl Lab {
             if now == last {
                 return now;
             }
+            assert!(Instant::now() < deadline, "still counting: {now:?}");
             last = now;
         }
     }
