@@ -291,7 +291,10 @@ impl Grace {
 
 /// Attaches an iterator program to a cgroup and all below it, parents first. (aya's own `attach`
 /// gives no order, which the kernel refuses.)
-pub(super) fn link_cgroup_iterator(program: BorrowedFd<'_>, root: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(super) fn link_cgroup_iterator(
+    program: BorrowedFd<'_>,
+    root: BorrowedFd<'_>,
+) -> io::Result<OwnedFd> {
     let iteration = CgroupIteration {
         order: DESCENDANTS_PRE,
         cgroup: number(root),
