@@ -200,7 +200,7 @@ fn a_real_systemd_starts_reloads_and_stops_it() {
     );
     let check_unit = file(
         "check.service",
-        "[Unit]\nRequires=guidon.service\nAfter=guidon.service\n\n[Service]\nType=oneshot\n\
+        "[Unit]\nWants=guidon.service\nAfter=guidon.service\n\n[Service]\nType=oneshot\n\
          ExecStart=/bin/sh /check.sh\nStandardOutput=file:/dev/ttyS0\nStandardError=file:/dev/ttyS0\n",
     );
     let passwd = file("passwd", "root:x:0:0:root:/:/bin/sh\n");
