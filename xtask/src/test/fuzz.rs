@@ -54,6 +54,8 @@ fn fuzz_command(verb: &str) -> std::process::Command {
     let mut command = cargo();
     command
         .args(["fuzz", verb, "--sanitizer", "none"])
-        .env("RUSTC_BOOTSTRAP", "1");
+        .env("RUSTC_BOOTSTRAP", "1")
+        // No target loads them, and they would be built once more for the fuzz workspace.
+        .env("GUIDON_NO_BPF", "1");
     command
 }
