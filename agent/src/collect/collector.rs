@@ -13,6 +13,7 @@ mod state;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -84,6 +85,9 @@ pub struct Collector {
     overview: ArcSwap<Overview>,
     interval: watch::Sender<Duration>,
     meters: Meters,
+    kernel: Option<Arc<dyn Source>>,
+    /// Slot misses that the log knows of.
+    misses_told: AtomicU64,
 }
 
 /// What the collector counts about itself.
@@ -132,6 +136,8 @@ impl Collector {
         Self {
             meters: Meters::new(&own),
             interval: watch::Sender::new(options.interval),
+            kernel: kernel.clone(),
+            misses_told: AtomicU64::new(0),
             state: Arc::new(State::new(kernel, directory, options, Arc::clone(&own))),
             own,
             overview: ArcSwap::default(),
@@ -168,6 +174,20 @@ impl Collector {
             }
         };
         tokio::join!(follow, self.rounds(inlet, &shutdown));
+    }
+
+    /// Says once that slots run out; the counter has the rest.
+    fn tell_of_misses(&self) {
+        let misses = self
+            .kernel
+            .as_ref()
+            .map_or(0, |kernel| kernel.status().slot_misses);
+        if misses > 0 && self.misses_told.swap(misses, Ordering::Relaxed) == 0 {
+            tracing::warn!(
+                misses,
+                "no free counter slots: new cgroups count to the host; raise collect.slots"
+            );
+        }
     }
 
     /// Takes kernel events into the books as they come.

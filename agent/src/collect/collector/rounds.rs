@@ -72,6 +72,7 @@ impl Collector {
         for (meter, series) in self.meters.series.iter().zip(round.series) {
             meter.set(series as f64);
         }
+        self.tell_of_misses();
         self.meters.rounds.increment();
         self.meters.containers.set(round.containers as f64);
         self.overview.store(Arc::new(Overview {
