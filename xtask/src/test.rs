@@ -39,11 +39,7 @@ const ROUTINE: &[Suite] = &[Suite::Unit, Suite::Tidy, Suite::Agent, Suite::Kerne
 /// Runs the suites (the routine ones without names); prints `N passed, N failed, N skipped` as the last line and
 /// returns whether nothing failed.
 pub(crate) fn test(suites: &[Suite]) -> Result<bool> {
-    let suites = if suites.is_empty() {
-        ROUTINE
-    } else {
-        suites
-    };
+    let suites = if suites.is_empty() { ROUTINE } else { suites };
     let started = Instant::now();
     let plain = [Suite::Unit, Suite::Tidy];
     if suites.iter().any(|suite| !plain.contains(suite)) {
