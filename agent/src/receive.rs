@@ -26,6 +26,7 @@ mod reply;
 mod rpc_status;
 mod sink;
 mod stats;
+mod whole_body;
 mod workbench;
 
 pub use limits::Limits;

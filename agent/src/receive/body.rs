@@ -5,7 +5,7 @@ use std::io::Read;
 use bytes::{Bytes, BytesMut};
 use flate2::bufread::MultiGzDecoder;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 
 use super::budget::Hold;
 use super::{Limits, Refusal};
@@ -16,7 +16,7 @@ const GZIP_STEP_BYTES: usize = 64 << 10;
 /// Reads a body to its end. Memory is held as bytes arrive; what the headers promise is only
 /// checked.
 pub(super) async fn read(
-    mut body: Incoming,
+    mut body: impl Body<Data = Bytes, Error = hyper::Error> + Unpin,
     limits: &Limits,
     hold: &mut Hold,
 ) -> Result<Bytes, Refusal> {

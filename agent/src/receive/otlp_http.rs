@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
 
 use super::budget::Hold;
 use super::otlp::{self, Partial};
 use super::peers::Sender;
 use super::reply::{self, Reply};
+use super::whole_body::WholeBody;
 use super::{Protocol, Receiver, Refusal, Sink, body, rpc_status};
 use crate::signal::{Signal, otlp_json};
 
@@ -33,7 +33,7 @@ impl Format {
 /// Answers a request.
 pub(super) async fn answer<S: Sink>(
     receiver: &Receiver<S>,
-    request: Request<Incoming>,
+    request: Request<WholeBody>,
     sender: &Arc<Sender>,
     hold: Hold,
 ) -> Response<Reply> {
@@ -108,7 +108,7 @@ fn gzip(headers: &HeaderMap) -> Result<bool, Refusal> {
 async fn take<S: Sink>(
     receiver: &Receiver<S>,
     format: Option<Format>,
-    request: Request<Incoming>,
+    request: Request<WholeBody>,
     sender: &Arc<Sender>,
     mut hold: Hold,
 ) -> Result<(Signal, Partial), Refusal> {

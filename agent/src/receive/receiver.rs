@@ -9,6 +9,7 @@ use super::budget::{Budget, Hold};
 use super::peers::{Peers, Sender};
 use super::reply::Reply;
 use super::stats::Stats;
+use super::whole_body::WholeBody;
 use super::workbench::Workbenches;
 use super::{Limits, Sink, grpc, otlp_http, remote_write};
 
@@ -111,12 +112,13 @@ impl<S: Sink> Receiver<S> {
     ) -> Response<Reply> {
         match protocol {
             Protocol::RemoteWrite => {
-                let response = remote_write::answer(self, request, &sender, hold).await;
+                let response =
+                    remote_write::answer(self, WholeBody::of(request), &sender, hold).await;
                 self.stats.answered(protocol, response.status());
                 response
             }
             Protocol::OtlpHttp => {
-                let response = otlp_http::answer(self, request, &sender, hold).await;
+                let response = otlp_http::answer(self, WholeBody::of(request), &sender, hold).await;
                 self.stats.answered(protocol, response.status());
                 response
             }

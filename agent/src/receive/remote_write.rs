@@ -8,11 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::budget::Hold;
 use super::peers::Sender;
 use super::reply::{self, Reply};
+use super::whole_body::WholeBody;
 use super::{Protocol, Receiver, Refusal, Sink, body};
 use crate::signal::{Frame, Kind, Signal, Spliced, snappy};
 
@@ -26,7 +26,7 @@ enum Version {
 /// Answers a request.
 pub(super) async fn answer<S: Sink>(
     receiver: &Receiver<S>,
-    request: Request<Incoming>,
+    request: Request<WholeBody>,
     sender: &Arc<Sender>,
     hold: Hold,
 ) -> Response<Reply> {
@@ -131,7 +131,7 @@ fn version(headers: &HeaderMap) -> Result<Version, Refusal> {
 async fn take<S: Sink>(
     receiver: &Receiver<S>,
     version: Version,
-    request: Request<Incoming>,
+    request: Request<WholeBody>,
     sender: &Arc<Sender>,
     mut hold: Hold,
 ) -> Result<Spliced, Refusal> {

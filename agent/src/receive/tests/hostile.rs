@@ -51,6 +51,29 @@ async fn others_are_served(house: &House) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_writes_first_and_reads_later_gets_the_reason_too() {
+    let house = house().await;
+    let address = house.address(Protocol::RemoteWrite);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let body = vec![0; 24 << 20];
+    let head = format!(
+        "POST /write HTTP/1.1\r\nhost: guidon\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let len = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..len]);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(
+        answer.ends_with("body is larger than 4194304 bytes\n"),
+        "{answer}"
+    );
+    house.is_quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bombs_are_refused_before_they_go_off() {
     let house = house().await;
     let answer = write(&house, vec![0xff, 0xff, 0xff, 0xff, 0x0f, 0, 1, 2]).await;
