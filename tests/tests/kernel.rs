@@ -11,8 +11,6 @@
 
 #[path = "kernel/lab.rs"]
 mod lab;
-#[path = "kernel/work.rs"]
-mod work;
 
 #[path = "kernel/block.rs"]
 mod block;

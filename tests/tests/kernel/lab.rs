@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Lines, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -16,10 +16,6 @@ use guidon_common::CgroupId;
 
 /// Tests share the machine's cgroup tree, so they run one after the other.
 static ONE_AT_A_TIME: Mutex<Option<Lab>> = Mutex::new(None);
-
-/// Variables that turn the test program into a worker.
-pub(crate) const WORK: &str = "GUIDON_WORK";
-pub(crate) const JOIN: &str = "GUIDON_JOIN";
 
 /// The room, loaded, and what it told.
 pub(crate) struct Lab {
@@ -72,19 +68,29 @@ impl Lab {
         }
     }
 
-    /// Takes all events and recycles what slots are final.
+    /// Takes all events, recycles what slots are final and waits until they are in the pool again:
+    /// another test may have used them all up while this lab was not looked after.
     pub(crate) fn catch_up(&mut self) {
         loop {
-            self.seen.clear();
             let lost = self.drain();
-            for event in &self.seen {
-                if let Event::Released { slot, .. } = event {
-                    self.kernel.recycle(*slot);
-                }
-            }
             if self.seen.is_empty() && !lost {
                 break;
             }
+            for event in self.seen.drain(..) {
+                if let Event::Released { slot, .. } = event {
+                    self.kernel.recycle(slot);
+                }
+            }
+        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let status = self.kernel.status();
+            // Half of them: other people's cgroups come and go too.
+            if status.slots_free > status.slots / 2 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "slots do not return: {status:?}");
+            thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -232,14 +238,28 @@ impl Group {
         usage.unwrap().parse::<u64>().unwrap() * 1000
     }
 
+    /// [`Group::cpu_ns`] of a group whose processes have ended, once it stands still: a process
+    /// that is reaped already may still have its last steps to run.
+    pub(crate) fn final_cpu_ns(&self) -> u64 {
+        let mut last = self.cpu_ns();
+        loop {
+            thread::sleep(Duration::from_millis(20));
+            let now = self.cpu_ns();
+            if now == last {
+                return now;
+            }
+            last = now;
+        }
+    }
+
     /// Starts a worker inside; it has joined when this returns.
     pub(crate) fn start(&self, work: &str) -> Worker {
-        let joins: Vec<String> = self
+        let joins: Vec<PathBuf> = self
             .folders
             .iter()
-            .map(|(_, folder)| folder.join("cgroup.procs").display().to_string())
+            .map(|(_, folder)| folder.join("cgroup.procs"))
             .collect();
-        Worker::start(work, &joins.join(":"))
+        Worker::start(work, &joins)
     }
 
     /// Runs a shell script inside to its end: a worker that starts faster.
@@ -277,28 +297,36 @@ impl Drop for Group {
     }
 }
 
-/// A process that does something on demand: this very test program, as [`super::work`].
+/// A process that does something on demand: `kernel-worker`.
 pub(crate) struct Worker {
     child: Child,
-    lines: Lines<BufReader<ChildStderr>>,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Worker {
-    pub(crate) fn start(work: &str, joins: &str) -> Self {
-        let mut child = Command::new("/proc/self/exe")
-            .args(["--exact", "work::worker", "--ignored", "--nocapture"])
-            .arg("--test-threads=1")
-            .env(WORK, work)
-            .env(JOIN, joins)
+    pub(crate) fn start(work: &str, joins: &[PathBuf]) -> Self {
+        let mut child = Command::new(Self::program())
+            .arg(work)
+            .args(joins)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("start a worker");
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut worker = Self { child, lines };
         assert_eq!(worker.line(), "joined");
         worker
+    }
+
+    /// Where cargo built it; in the virtual machine it lies beside the tests.
+    fn program() -> PathBuf {
+        let built = PathBuf::from(env!("CARGO_BIN_EXE_kernel-worker"));
+        if built.exists() {
+            return built;
+        }
+        std::env::current_exe()
+            .unwrap()
+            .with_file_name("kernel-worker")
     }
 
     /// The next line it says.

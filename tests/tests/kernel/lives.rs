@@ -15,7 +15,7 @@ use super::lab::{Group, Lab, alone, is_emulated, options};
 const LIVES: usize = 500;
 const LIVES_EMULATED: usize = 60;
 const AT_ONCE: usize = 6;
-/// Far fewer than lives: every slot is used by many.
+/// Beyond what other cgroups have. Far fewer than lives: every slot is used by many.
 const SLOTS: u32 = 48;
 
 /// What the kernel said of a cgroup just before it was removed.
@@ -34,12 +34,10 @@ fn live(from: usize, lives: usize, done: &mpsc::Sender<Known>) {
         group.shell(&format!(
             "i=0; while [ $i -lt {turns} ]; do i=$((i+1)); done; sleep 0.03"
         ));
-        // What a process does on its way out is charged until it is reaped.
-        thread::sleep(Duration::from_millis(10));
         let known = Known {
             id: group.id,
             path: group.path.clone(),
-            cpu_ns: group.cpu_ns(),
+            cpu_ns: group.final_cpu_ns(),
         };
         drop(group);
         done.send(known).unwrap();
@@ -48,10 +46,11 @@ fn live(from: usize, lives: usize, done: &mpsc::Sender<Known>) {
 
 #[test]
 fn five_hundred_short_lives_keep_their_own_counts_through_many_owners_of_a_slot() {
-    let _alone = alone();
+    let mut alone = alone();
     let lives = if is_emulated() { LIVES_EMULATED } else { LIVES };
+    let others = alone.lab().kernel.cgroups().len() as u32;
     let mut lab = Lab::with(&guidon::kernel::Options {
-        slots: Some(SLOTS),
+        slots: Some(others + SLOTS),
         ..options()
     });
     let before = lab.kernel.status();
@@ -72,9 +71,10 @@ fn five_hundred_short_lives_keep_their_own_counts_through_many_owners_of_a_slot(
     while known.len() < lives || known.iter().any(|life| !finals.contains_key(&life.id)) {
         assert!(
             Instant::now() < deadline,
-            "{} lives, {} finals",
+            "{} lives, {} finals, {:?}",
             known.len(),
-            finals.len()
+            finals.len(),
+            lab.kernel.status()
         );
         known.extend(receiver.try_iter());
         assert!(!lab.drain(), "no event is lost");
@@ -106,7 +106,7 @@ fn five_hundred_short_lives_keep_their_own_counts_through_many_owners_of_a_slot(
     for life in &known {
         assert_eq!(paths[&life.id], life.path);
         let slot = slots[&life.id];
-        assert_ne!(slot, Slot(0), "{} has no slot", life.path);
+        assert_ne!(slot, Slot(0), "{} has no slot: {before:?}", life.path);
         *owners.entry(slot.0).or_default() += 1;
         let difference = finals[&life.id].abs_diff(life.cpu_ns);
         worst = worst.max(difference);

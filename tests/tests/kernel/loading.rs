@@ -10,13 +10,9 @@ use std::{
     thread,
 };
 
-use guidon::kernel::{Kernel, KernelError, Slot};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use guidon::kernel::{Kernel, Slot};
 
-use super::{
-    lab::{Group, Hierarchies, Lab, Worker, alone, options},
-    work::say,
-};
+use super::lab::{Group, Hierarchies, Lab, Worker, alone, options};
 
 /// Programs that may be off, and why.
 fn accepted(name: &str, reason: &str) -> bool {
@@ -144,45 +140,11 @@ fn cgroups_born_and_gone_during_loading_are_neither_missed_nor_doubled() {
     assert_eq!(slots.len(), own, "no slot twice");
 }
 
-/// The worker's part of the next test.
-pub(crate) fn load_with(capabilities: &str) {
-    let mut set = CapabilitySet::empty();
-    for name in capabilities.split(',') {
-        set |= match name {
-            "bpf" => CapabilitySet::BPF,
-            "perfmon" => CapabilitySet::PERFMON,
-            "net_admin" => CapabilitySet::NET_ADMIN,
-            _ => CapabilitySet::empty(),
-        };
-    }
-    let sets = CapabilitySets {
-        effective: set,
-        permitted: set,
-        inheritable: CapabilitySet::empty(),
-    };
-    set_capabilities(None, sets).unwrap();
-    match Kernel::load(&options()) {
-        Ok((kernel, _)) => {
-            let status = kernel.status();
-            let off = status
-                .programs
-                .iter()
-                .filter(|program| program.off_because.is_some());
-            let names: Vec<&str> = off.map(|program| program.name).collect();
-            say(&format!("off: {}", names.join(" ")));
-        }
-        Err(KernelError::NotPermitted { missing }) => {
-            say(&format!("missing: {}", missing.join(" ")))
-        }
-        Err(error) => say(&format!("{error}: {error:?}")),
-    }
-}
-
 #[test]
 fn three_capabilities_are_enough_and_each_missing_one_is_named() {
     let _alone = alone();
     let check = |capabilities: &str, expected: &str| {
-        let mut worker = Worker::start(&format!("load {capabilities}"), "");
+        let mut worker = Worker::start(&format!("load {capabilities}"), &[]);
         assert_eq!(worker.line(), expected, "with {capabilities}");
         worker.finish();
     };

@@ -11,6 +11,8 @@ use xtask::run::{cargo, output, root, step};
 use super::names_in;
 use super::tally::Tally;
 
+/// A program that the kernel tests start processes of.
+const WORKER: &str = "kernel-worker";
 /// Booting takes 3 s, a run some 15 s; a busy machine may need several times that.
 const VM_TIMEOUT: Duration = Duration::from_secs(240);
 
@@ -22,9 +24,11 @@ pub(crate) fn is_kernel_test(name: &str) -> bool {
 
 pub(crate) fn run(tally: &mut Tally) -> Result<()> {
     let mut programs = Vec::new();
+    let mut worker = None;
     for name in names_in(&root().join("tests/tests"))? {
         if is_kernel_test(&name) {
-            programs.push(executable(&name)?);
+            programs.push(executable(&name, &name)?);
+            worker = Some(executable(&name, WORKER)?);
         }
     }
     if programs.is_empty() {
@@ -43,7 +47,7 @@ pub(crate) fn run(tally: &mut Tally) -> Result<()> {
     }
     let console = qemu::run_in_vm(&qemu::Machine {
         kernel: &kernel,
-        programs: &programs,
+        programs: &programs.iter().cloned().chain(worker).collect::<Vec<_>>(),
         files: &[],
         script: &script,
         timeout: VM_TIMEOUT,
@@ -60,14 +64,14 @@ pub(crate) fn run(tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// Builds a test program and returns where it is.
-fn executable(name: &str) -> Result<PathBuf> {
+/// Builds a test program with the programs it starts, and returns where the named one is.
+fn executable(test: &str, name: &str) -> Result<PathBuf> {
     let messages = output(cargo().args([
         "test",
         "--package",
         "guidon-tests",
         "--test",
-        name,
+        test,
         "--no-run",
         "--message-format=json",
     ]))?;

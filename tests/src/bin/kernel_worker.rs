@@ -1,4 +1,11 @@
-//! What workers do: this program again, told by variables, in a cgroup it joins first.
+//! A process of the kernel tests that does something on demand: `kernel-worker WORK [PROCS…]`
+//! joins the cgroups whose `cgroup.procs` files it is given, says so, and does the work.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a worker that meets the unexpected has failed its test"
+)]
 
 use std::{
     env, fs,
@@ -11,19 +18,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::lab::{JOIN, WORK};
+use guidon::kernel::{Kernel, KernelError, Options};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-/// Not a test: started by the others, see [`super::lab::Worker`].
-#[test]
-#[ignore = "a worker, started by the tests"]
-fn worker() {
-    let Ok(work) = env::var(WORK) else { return };
-    for procs in env::var(JOIN)
-        .unwrap()
-        .split(':')
-        .filter(|path| !path.is_empty())
-    {
-        fs::write(procs, "0").unwrap_or_else(|error| panic!("join {procs}: {error}"));
+fn main() {
+    let mut arguments = env::args().skip(1);
+    let work = arguments.next().unwrap();
+    for procs in arguments {
+        fs::write(&procs, "0").unwrap_or_else(|error| panic!("join {procs}: {error}"));
     }
     say("joined");
     let words: Vec<&str> = work.split(' ').collect();
@@ -43,15 +45,13 @@ fn worker() {
         "write" => write(words[1], number(2)),
         "run" => run(number(1)),
         "rested" => rested(span(1)),
-        "load" => super::loading::load_with(words[1]),
+        "load" => load_with(words[1]),
         other => panic!("no such work: {other}"),
     }
 }
 
-/// Standard output is the test harness's.
-pub(crate) fn say(line: &str) {
-    let mut to = std::io::stderr().lock();
-    writeln!(to, "{line}").unwrap();
+fn say(line: &str) {
+    println!("{line}");
 }
 
 /// Until the other side says something or closes.
@@ -217,4 +217,43 @@ fn rest() -> [u64; 3] {
         field("voluntary_ctxt_switches:"),
         field("nonvoluntary_ctxt_switches:"),
     ]
+}
+
+/// Loads the kernel room with these capabilities only.
+fn load_with(capabilities: &str) {
+    let mut set = CapabilitySet::empty();
+    for name in capabilities.split(',') {
+        set |= match name {
+            "bpf" => CapabilitySet::BPF,
+            "perfmon" => CapabilitySet::PERFMON,
+            "net_admin" => CapabilitySet::NET_ADMIN,
+            _ => CapabilitySet::empty(),
+        };
+    }
+    let sets = CapabilitySets {
+        effective: set,
+        permitted: set,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, sets).unwrap();
+    let options = Options {
+        slots: Some(1024),
+        run_queue: true,
+        statistics: false,
+    };
+    match Kernel::load(&options) {
+        Ok((kernel, _)) => {
+            let status = kernel.status();
+            let off = status
+                .programs
+                .iter()
+                .filter(|program| program.off_because.is_some());
+            let names: Vec<&str> = off.map(|program| program.name).collect();
+            say(&format!("off: {}", names.join(" ")));
+        }
+        Err(KernelError::NotPermitted { missing }) => {
+            say(&format!("missing: {}", missing.join(" ")))
+        }
+        Err(error) => say(&format!("{error}: {error:?}")),
+    }
 }
