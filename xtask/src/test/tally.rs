@@ -17,6 +17,9 @@ const SILENCE: Duration = Duration::from_secs(600);
 /// (`guidon_tests::skip`): the test framework would count them as passed.
 const SKIPS_VARIABLE: &str = "GUIDON_TEST_SKIPS";
 
+/// Lines of a panic's text that the closing summary repeats.
+const PANIC_LINES: usize = 6;
+
 /// The sums, and the names of what failed or was skipped.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -24,7 +27,16 @@ pub(crate) struct Tally {
     failed: u64,
     skipped: u64,
     failures: Vec<String>,
+    panics: Panics,
     skips: PathBuf,
+}
+
+/// What panics said, for the end of a long log.
+#[derive(Debug, Default)]
+struct Panics {
+    texts: Vec<String>,
+    /// Lines of the last text that may still come.
+    lines_left: usize,
 }
 
 /// What one `test result:` line says.
@@ -45,6 +57,7 @@ impl Tally {
             failed: 0,
             skipped: 0,
             failures: Vec::new(),
+            panics: Panics::default(),
             skips,
         })
     }
@@ -77,6 +90,7 @@ impl Tally {
     pub(crate) fn libtest(&mut self, command: &mut Command) -> Result<()> {
         let mut child = command
             .env(SKIPS_VARIABLE, &self.skips)
+            .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())
             .process_group(0)
             .spawn()
@@ -129,6 +143,7 @@ impl Tally {
         } else if let Some(name) = failed_name(line) {
             self.failures.push(name.to_owned());
         }
+        self.panics.line(line);
     }
 
     /// Prints what failed and was skipped, then the closing line; returns whether nothing failed.
@@ -140,6 +155,12 @@ impl Tally {
         for skip in skips.lines() {
             println!("skipped: {skip}");
         }
+        // Some panic on purpose in tests that pass.
+        if self.failed > 0 {
+            for panic in &self.panics.texts {
+                println!("{panic}");
+            }
+        }
         for failure in &self.failures {
             println!("failed: {failure}");
         }
@@ -148,6 +169,24 @@ impl Tally {
             self.passed, self.failed, self.skipped
         );
         Ok(self.failed == 0)
+    }
+}
+
+impl Panics {
+    /// Keeps the first lines of what a panic says.
+    fn line(&mut self, line: &str) {
+        if line.starts_with("thread '") && line.contains(" panicked at ") {
+            self.texts.push(line.to_owned());
+            self.lines_left = PANIC_LINES;
+        } else if line.is_empty() || line.starts_with("note: ") {
+            self.lines_left = 0;
+        } else if let Some(left) = self.lines_left.checked_sub(1)
+            && let Some(last) = self.texts.last_mut()
+        {
+            self.lines_left = left;
+            last.push_str("\n  ");
+            last.push_str(line);
+        }
     }
 }
 
@@ -178,7 +217,7 @@ fn failed_name(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, failed_name, parse_result};
+    use super::{Counts, Panics, failed_name, parse_result};
 
     #[test]
     fn the_frameworks_closing_line_is_understood() {
@@ -196,5 +235,18 @@ mod tests {
     fn a_failed_test_is_remembered_by_name() {
         assert_eq!(failed_name("test a::b ... FAILED"), Some("a::b"));
         assert_eq!(failed_name("test a::b ... ok"), None);
+    }
+
+    #[test]
+    fn what_a_panic_says_is_kept() {
+        let mut panics = Panics::default();
+        let text = "---- a::b stdout ----\n\nthread 'a::b' (7) panicked at src/a.rs:1:2:\n\
+                    assertion failed\n  left: 1\nnote: run with more\nno part of it\n";
+        for line in text.lines() {
+            panics.line(line);
+        }
+        let expected =
+            "thread 'a::b' (7) panicked at src/a.rs:1:2:\n  assertion failed\n    left: 1";
+        assert_eq!(panics.texts, [expected]);
     }
 }
