@@ -42,6 +42,12 @@ impl Delivery {
         dropped
     }
 
+    /// Frames that wait for the next offer.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     fn hold(&mut self, frames: Vec<Frame>) -> u64 {
         let mut dropped = 0;
         self.bytes += frames
