@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 
 use super::delivery::Delivery;
 use super::*;
-use crate::config::{Bus, Durability, Spool};
-use crate::forward::{Forward, Options as ForwardOptions, Tuning};
+use crate::config::{Bus, Spool, WhenFull};
+use crate::forward::{Forward, Options as ForwardOptions};
 use crate::kernel::{Cgroup, Counters, Memory, Slot, Status};
 use crate::signal::{Frame, Signal};
 
@@ -207,24 +207,18 @@ fn frame(payload: usize) -> Frame {
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_frames_are_held_and_offered_again() {
     let root = TempDir::new().unwrap();
-    // Nobody listens there, and memory holds next to nothing.
+    // Nobody listens there, and a spool may hold next to nothing.
     let full = ForwardOptions {
         bus: Bus {
             metrics: vec!["http://127.0.0.1:1/api/v1/write".to_owned()],
             ..Bus::default()
         },
         spool: Spool {
-            durability: Durability::Memory,
+            max_bytes: 1,
+            when_full: WhenFull::Refuse,
             ..Spool::default()
         },
-        data_dir: root.path().to_owned(),
-        tuning: Tuning {
-            memory_bytes: 1,
-            queue_bytes: 1,
-            lane_bytes: 1,
-            accept_wait: Duration::from_millis(10),
-            ..Tuning::default()
-        },
+        ..local(root.path())
     };
     let (forward, inlet) = Forward::start(full, Handle::current()).unwrap();
     let mut delivery = Delivery::default();
