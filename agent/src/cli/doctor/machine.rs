@@ -9,6 +9,7 @@ use rustix::fs::{Access, access, statvfs};
 use serde_json::Value;
 
 use super::Finding;
+use crate::cli::table;
 use crate::config::{Config, Durability, show_bytes};
 
 const DOCKER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,8 +80,8 @@ fn disk(config: &Config) -> Finding {
         Durability::Spool => config.spool.max_bytes.saturating_mul(spools),
         Durability::Memory => 0,
     };
-    let mebibytes = |bytes: u64| show_bytes(bytes >> 20 << 20);
-    let found = format!("{} free in {}", mebibytes(space), data_dir.display());
+    let free = table::bytes(space as f64);
+    let found = format!("{free} free in {}", data_dir.display());
     if space < wanted {
         Finding::warn(
             "disk",
