@@ -4,8 +4,13 @@ use std::fmt;
 
 /// A request that is refused: what is wrong and at which byte of it (before compression), inside
 /// which item.
+///
+/// One word large, so that the paths that fail never cost those that do not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed {
+pub struct Malformed(Box<Place>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
     /// `time series 17`: which of the request's repeated items, counted from 0.
     item: Option<(&'static str, u32)>,
     at: usize,
@@ -62,31 +67,32 @@ pub enum Fault {
 }
 
 impl Malformed {
+    #[cold]
     pub(crate) fn new(at: usize, fault: Fault) -> Self {
-        Self {
+        Self(Box::new(Place {
             item: None,
             at,
             fault,
-        }
+        }))
     }
 
     /// Says which of the repeated items the fault is in.
     pub(crate) fn within(mut self, item: &'static str, index: u32) -> Self {
-        self.item = Some((item, index));
+        self.0.item = Some((item, index));
         self
     }
 
     /// What is wrong.
     #[must_use]
     pub fn fault(&self) -> &Fault {
-        &self.fault
+        &self.0.fault
     }
 
     /// Whether the request is well formed but larger, in some way, than the limits allow.
     #[must_use]
     pub fn is_limit(&self) -> bool {
         matches!(
-            self.fault,
+            self.0.fault,
             Fault::TooMany { .. } | Fault::TooLong { .. } | Fault::TooDeep { .. }
         )
     }
@@ -94,10 +100,10 @@ impl Malformed {
 
 impl fmt::Display for Malformed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((item, index)) = self.item {
+        if let Some((item, index)) = self.0.item {
             write!(formatter, "{item} {index}, ")?;
         }
-        write!(formatter, "byte {}: {}", self.at, self.fault)
+        write!(formatter, "byte {}: {}", self.0.at, self.0.fault)
     }
 }
 

@@ -25,12 +25,39 @@ use super::wire::{Cursor, WireType};
 /// 100; an attribute list inside an attribute list takes three levels.
 pub(crate) const MAX_DEPTH: usize = 64;
 
+/// Field numbers are below this, in all messages.
+const NUMBERS: usize = 24;
+
 /// A message type.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) name: &'static str,
-    /// By number, ascending.
     pub(crate) fields: &'static [Field],
+    /// By number: the place in `fields`, or one that is not there.
+    places: [u8; NUMBERS],
+}
+
+impl Message {
+    const fn new(name: &'static str, fields: &'static [Field]) -> Self {
+        let mut places = [u8::MAX; NUMBERS];
+        let mut place = 0;
+        while place < fields.len() {
+            places[fields[place].number as usize] = place as u8;
+            place += 1;
+        }
+        Self {
+            name,
+            fields,
+            places,
+        }
+    }
+
+    /// The field of this number.
+    #[inline]
+    fn field(&self, number: u32) -> Option<&'static Field> {
+        let place = *self.places.get(number as usize)?;
+        self.fields.get(usize::from(place))
+    }
 }
 
 /// A field of a message.
@@ -129,12 +156,10 @@ pub(crate) fn check(
         return Err(cursor.fault(Fault::TooDeep { limit: MAX_DEPTH }));
     }
     let mut checked = Checked::default();
-    // Encoders write fields in ascending order: look from the last one found.
-    let mut hint = 0;
     while !cursor.is_empty() {
         let start = cursor.at();
         let (number, wire) = cursor.tag()?;
-        let Some(field) = find(message, number, &mut hint) else {
+        let Some(field) = message.field(number) else {
             cursor.skip(wire)?;
             continue;
         };
@@ -181,23 +206,6 @@ pub(crate) fn check(
     Ok(checked)
 }
 
-/// The field of this number; `hint` is where the last one was.
-#[inline]
-fn find(message: &'static Message, number: u32, hint: &mut usize) -> Option<&'static Field> {
-    let fields = message.fields;
-    let from = match fields.get(*hint) {
-        Some(field) if field.number <= number => *hint,
-        _ => 0,
-    };
-    for (index, field) in fields.iter().enumerate().skip(from) {
-        if field.number >= number {
-            *hint = index;
-            return (field.number == number).then_some(field);
-        }
-    }
-    None
-}
-
 fn check_packed(
     cursor: &mut Cursor<'_>,
     request: &[u8],
@@ -229,6 +237,7 @@ fn check_packed(
 }
 
 /// Validates that the bytes from `from` to `to` of a request are UTF-8.
+#[inline]
 pub(crate) fn check_utf8(
     request: &[u8],
     from: usize,
@@ -236,6 +245,9 @@ pub(crate) fn check_utf8(
     what: &'static str,
 ) -> Result<(), Malformed> {
     let bytes = request.get(from..to).unwrap_or_default();
+    if bytes.is_ascii() {
+        return Ok(());
+    }
     match std::str::from_utf8(bytes) {
         Ok(_) => Ok(()),
         Err(error) => Err(Malformed::new(

@@ -29,6 +29,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Over `start..end` of a request, which the caller has found to be inside it.
+    #[inline]
     pub(crate) fn window(request: &'a [u8], start: usize, end: usize) -> Self {
         Self {
             bytes: request.get(..end).unwrap_or(request),
@@ -37,11 +38,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// Offset in the request of the next byte.
+    #[inline]
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
     /// Whether the window is used up.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.at >= self.bytes.len()
     }
@@ -52,7 +55,18 @@ impl<'a> Cursor<'a> {
     }
 
     /// A varint of at most 64 bits.
+    #[inline(always)]
     pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(byte.into())
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0u64;
         for (index, &byte) in self
             .bytes
@@ -75,6 +89,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A field's number and wire type.
+    #[inline]
     pub(crate) fn tag(&mut self) -> Result<(u32, WireType), Malformed> {
         let start = self.at;
         let tag = self.varint()?;
@@ -95,6 +110,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The bounds in the request of a length-delimited value.
+    #[inline]
     pub(crate) fn len_bounds(&mut self) -> Result<(usize, usize), Malformed> {
         let start = self.at;
         let len = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
@@ -109,6 +125,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes over a value of this wire type.
+    #[inline]
     pub(crate) fn skip(&mut self, wire: WireType) -> Result<(), Malformed> {
         match wire {
             WireType::Varint => self.varint().map(drop),
@@ -118,6 +135,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline]
     fn skip_bytes(&mut self, count: usize) -> Result<(), Malformed> {
         if self.bytes.len() - self.at.min(self.bytes.len()) < count {
             return Err(self.fault(Fault::Truncated));

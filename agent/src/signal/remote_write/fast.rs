@@ -22,53 +22,55 @@ pub(super) struct Plain {
     pub(super) content: Content,
 }
 
+/// A label that is plainly a name, then a value; offsets in the series.
+struct Label {
+    name_at: usize,
+    name_len: usize,
+    value_at: usize,
+    end: usize,
+    /// The first eight bytes of the name, zeros behind its end.
+    word: u64,
+}
+
 /// Scans the series at `from..to` of a request.
 #[inline]
 pub(super) fn scan(raw: &[u8], from: usize, to: usize, limits: &SeriesLimits) -> Option<Plain> {
     let body = raw.get(from..to)?;
     let mut at = 0;
     let mut labels = 0;
-    let mut previous: &[u8] = &[];
-    let mut previous_word = 0;
+    let (mut previous_at, mut previous_len, mut previous_word) = (0, 0, 0);
     let mut place = None;
     let mut own = None;
     let mut resume = 0;
-    while let Some(&[0x0a, first_len, ref behind @ ..]) = body.get(at..) {
-        let (len, label_at) = length(first_len, behind, at + 1)?;
-        let end = label_at + len;
-        let label = body.get(label_at..end)?;
-        let &[0x0a, name_len @ 1..0x80, ref behind_name @ ..] = label else {
-            return None;
+    while let Some(0x0a) = body.get(at) {
+        let label = match short_label(body, at) {
+            Some(label) => label,
+            None => long_label(body, at)?,
         };
-        let name_len = usize::from(name_len);
-        let name = behind_name.get(..name_len)?;
-        let &[0x12, first_len, ref behind_value @ ..] = label.get(2 + name_len..)? else {
-            return None;
-        };
-        let (value_len, value_at) = length(first_len, behind_value, 2 + name_len + 1)?;
-        if value_at + value_len != len || value_len == 0 {
+        let (name_at, name_len) = (label.name_at, label.name_len);
+        if name_len > limits.name_bytes || label.end - label.value_at > limits.value_bytes {
             return None;
         }
-        if name_len > limits.name_bytes || value_len > limits.value_bytes {
-            return None;
+        if label.word <= previous_word {
+            // The rest of the names decides, where their beginnings are the same.
+            let name = body.get(name_at..name_at + name_len);
+            let previous = body.get(previous_at..previous_at + previous_len);
+            if label.word < previous_word || name <= previous {
+                return None;
+            }
         }
-        let word = word(body, label_at + 2, name_len)?;
-        if word < previous_word || (word == previous_word && name <= previous) {
-            return None;
-        }
-        if place.is_none() && word >= GUID_WORD {
+        if place.is_none() && label.word >= GUID_WORD {
             place = Some(at);
             resume = at;
             // `guid` with zero bytes behind it has the same word.
-            if word == GUID_WORD && name_len == 4 {
-                resume = end;
-                own = Some((label_at + value_at, end));
+            if label.word == GUID_WORD && name_len == 4 {
+                resume = label.end;
+                own = Some((label.value_at, label.end));
             }
         }
-        previous = name;
-        previous_word = word;
+        (previous_at, previous_len, previous_word) = (name_at, name_len, label.word);
         labels += 1;
-        at = end;
+        at = label.end;
     }
     if labels == 0 || labels + usize::from(own.is_none()) > limits.labels {
         return None;
@@ -86,32 +88,86 @@ pub(super) fn scan(raw: &[u8], from: usize, to: usize, limits: &SeriesLimits) ->
     })
 }
 
-/// A length of one or two bytes, and the offset of what it measures. `at` is its own offset,
-/// `behind` what follows its first byte.
+/// A label of less than 128 bytes that does not end the series: as nearly all are. The fewer tests,
+/// the faster: everything before the value is one chunk.
 #[inline(always)]
-fn length(first: u8, behind: &[u8], at: usize) -> Option<(usize, usize)> {
-    if first < 0x80 {
-        return Some((usize::from(first), at + 1));
+fn short_label(body: &[u8], at: usize) -> Option<Label> {
+    let &[_, len, 0x0a, name_len, ref name @ ..] = body.get(at..)?.first_chunk::<12>()? else {
+        return None;
+    };
+    if (len | name_len) >= 0x80 || name_len == 0 {
+        return None;
     }
-    match behind.first() {
-        Some(&second @ 1..0x80) => {
-            Some((usize::from(first & 0x7f) | usize::from(second) << 7, at + 2))
-        }
-        _ => None,
+    let name: &[u8; 8] = name.first_chunk()?;
+    let (end, name_len) = (at + 2 + usize::from(len), usize::from(name_len));
+    let value_at = at + 4 + name_len + 2;
+    let &[0x12, value_len] = body.get(value_at - 2..)?.first_chunk::<2>()? else {
+        return None;
+    };
+    if value_len == 0 || value_at + usize::from(value_len) != end || end > body.len() {
+        return None;
+    }
+    Some(Label {
+        name_at: at + 4,
+        name_len,
+        value_at,
+        end,
+        word: word(u64::from_be_bytes(*name), name_len),
+    })
+}
+
+/// The same for any label, with lengths of one or two bytes.
+#[inline(never)]
+fn long_label(body: &[u8], at: usize) -> Option<Label> {
+    let (len, label_at) = length(body, at + 1)?;
+    let end = label_at + len;
+    let body = body.get(..end)?;
+    let Some(0x0a) = body.get(label_at) else {
+        return None;
+    };
+    let (name_len, name_at) = length(body, label_at + 1)?;
+    let name = body.get(name_at..name_at + name_len)?;
+    let Some(0x12) = body.get(name_at + name_len) else {
+        return None;
+    };
+    let (value_len, value_at) = length(body, name_at + name_len + 1)?;
+    if name_len == 0 || value_len == 0 || value_at + value_len != end {
+        return None;
+    }
+    let mut first = [0; 8];
+    for (to, from) in first.iter_mut().zip(name) {
+        *to = *from;
+    }
+    Some(Label {
+        name_at,
+        name_len,
+        value_at,
+        end,
+        word: u64::from_be_bytes(first),
+    })
+}
+
+/// Zeros behind a name's end.
+#[inline(always)]
+fn word(first: u64, len: usize) -> u64 {
+    if len < 8 {
+        first & !(u64::MAX >> (8 * len))
+    } else {
+        first
     }
 }
 
-/// The first eight bytes of a name, zeros behind its end.
+/// A length of one or two bytes at `at`, and the offset of what it measures.
 #[inline(always)]
-fn word(body: &[u8], at: usize, len: usize) -> Option<u64> {
-    // Only the last label of a series without content can be too short for this.
-    let bytes = body.get(at..)?.first_chunk::<8>()?;
-    let word = u64::from_be_bytes(*bytes);
-    Some(if len < 8 {
-        word & !(u64::MAX >> (8 * len))
-    } else {
-        word
-    })
+fn length(body: &[u8], at: usize) -> Option<(usize, usize)> {
+    match *body.get(at..)? {
+        [first @ ..0x80, ..] => Some((usize::from(first), at + 1)),
+        [first, second @ 1..0x80, ..] => {
+            let len = usize::from(first & 0x7f) | usize::from(second) << 7;
+            Some((len, at + 2))
+        }
+        _ => None,
+    }
 }
 
 /// Whether the strings of plain labels are UTF-8.
@@ -140,8 +196,8 @@ fn content(raw: &[u8], from: usize, to: usize) -> Option<Content> {
     let mut content = Content::default();
     let mut at = from;
     let window = raw.get(..to)?;
-    while let Some(&[tag, first_len, ref behind @ ..]) = window.get(at..) {
-        let (len, start) = length(first_len, behind, at + 1)?;
+    while let Some(&tag) = window.get(at) {
+        let (len, start) = length(window, at + 1)?;
         let end = start + len;
         let item = window.get(start..end)?;
         match tag {

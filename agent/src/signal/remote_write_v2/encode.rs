@@ -37,6 +37,8 @@ pub struct EncoderV2 {
 /// A label of the request: name and value bounds, and their references.
 #[derive(Debug, Clone, Copy, Default)]
 struct Label {
+    /// The whole message.
+    bounds: (usize, usize),
     name: (usize, usize),
     value: (usize, usize),
     name_ref: u32,
@@ -51,7 +53,9 @@ impl EncoderV2 {
     pub fn encode(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
         self.table.start();
         self.series.clear();
+        // Both: the first series must not see the last one of the request before.
         self.previous.clear();
+        self.labels.clear();
         let described = described(raw)?;
         let mut cursor = Cursor::new(raw);
         while !cursor.is_empty() {
@@ -99,9 +103,12 @@ impl EncoderV2 {
             let item = raw.get(from..to).unwrap_or_default();
             match number {
                 1 => {
-                    let label = label(raw, from, to)?;
                     let before = self.previous.get(self.labels.len());
-                    let label = self.table.resolve(raw, label, before);
+                    let bytes = |(from, to): (usize, usize)| raw.get(from..to);
+                    let label = match before {
+                        Some(before) if bytes(before.bounds) == Some(item) => *before,
+                        _ => self.table.resolve(raw, label(raw, from, to)?, before),
+                    };
                     self.labels.push(label);
                 }
                 2 => put_len(&mut self.samples, 2, item),
@@ -246,7 +253,10 @@ fn described(raw: &[u8]) -> Result<Described<'_>, Malformed> {
 
 /// A label's bounds.
 fn label(raw: &[u8], from: usize, to: usize) -> Result<Label, Malformed> {
-    let mut label = Label::default();
+    let mut label = Label {
+        bounds: (from, to),
+        ..Label::default()
+    };
     let mut cursor = Cursor::window(raw, from, to);
     while !cursor.is_empty() {
         match cursor.tag()? {

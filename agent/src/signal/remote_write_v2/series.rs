@@ -1,5 +1,7 @@
 //! One series of a 2.0 request, written as 1.0.
 
+use std::cmp::Ordering;
+
 use super::symbols::Symbols;
 use super::{Transcoder, expanded};
 use crate::signal::malformed::{Fault, Malformed};
@@ -122,25 +124,26 @@ impl Transcoder {
         limits: &SeriesLimits,
     ) -> Result<(), Malformed> {
         let symbols = &self.symbols;
-        let mut previous: &[u8] = &[];
+        let mut previous = None;
         let mut sorted = true;
         let mut empty = false;
         for &(name, value) in &self.labels {
-            let (name, value) = (symbols.get(raw, name), symbols.get(raw, value));
-            if name.is_empty() {
+            let (name_len, value_len) = (symbols.symbol_len(name), symbols.symbol_len(value));
+            if name_len == 0 {
                 return Err(Malformed::new(at, Fault::EmptyLabelName));
             }
-            for (what, text, limit) in [
-                ("label name", name, limits.name_bytes),
-                ("label value", value, limits.value_bytes),
+            for (what, len, limit) in [
+                ("label name", name_len, limits.name_bytes),
+                ("label value", value_len, limits.value_bytes),
             ] {
-                if text.len() > limit {
+                if len > limit {
                     return Err(Malformed::new(at, Fault::TooLong { what, limit }));
                 }
             }
-            sorted &= previous < name;
-            empty |= value.is_empty();
-            previous = name;
+            sorted &= previous
+                .is_none_or(|previous| symbols.compare(raw, previous, name) == Ordering::Less);
+            empty |= value_len == 0;
+            previous = Some(name);
         }
         if empty {
             self.labels
@@ -148,7 +151,7 @@ impl Transcoder {
         }
         if !sorted {
             self.labels
-                .sort_unstable_by_key(|&(name, _)| symbols.get(raw, name));
+                .sort_unstable_by(|&(left, _), &(right, _)| symbols.compare(raw, left, right));
             for pair in self.labels.windows(2) {
                 if let &[(left, _), (right, _)] = pair
                     && symbols.get(raw, left) == symbols.get(raw, right)
@@ -203,7 +206,7 @@ impl Transcoder {
         let labels_len: usize = self
             .labels
             .iter()
-            .map(|&pair| symbols.label_field_len(raw, pair))
+            .map(|&pair| symbols.label_field_len(pair))
             .sum();
         out.push(0x0a);
         put_varint(out, (labels_len + label.len() + self.rest.len()) as u64);
@@ -271,7 +274,7 @@ impl Transcoder {
         let labels_len: usize = self
             .exemplar
             .iter()
-            .map(|&pair| self.symbols.label_field_len(raw, pair))
+            .map(|&pair| self.symbols.label_field_len(pair))
             .sum();
         let len = labels_len + scalars.clone().map(|(from, to)| to - from).sum::<usize>();
         expanded(self.rest.len() + len, from, limits)?;

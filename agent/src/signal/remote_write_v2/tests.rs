@@ -6,7 +6,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use super::{Transcoder, encode_v2};
+use super::{EncoderV2, Transcoder, encode_v2};
 use crate::signal::malformed::Malformed;
 use crate::signal::remote_write::prom::{self, v2};
 use crate::signal::remote_write::tests::{histogram, naive, sample};
@@ -237,6 +237,43 @@ proptest! {
                 prop_assert!(expected.metadata.iter().any(same));
             }
         }
+    }
+}
+
+#[test]
+fn an_encoder_that_is_kept_remembers_nothing_of_the_request_before() {
+    let request = |values: [&str; 2]| {
+        let series = values.map(|value| prom::TimeSeries {
+            labels: vec![prom::Label {
+                name: "a".to_owned(),
+                value: value.to_owned(),
+            }],
+            samples: vec![prom::Sample::default()],
+            ..prom::TimeSeries::default()
+        });
+        prom::WriteRequest {
+            timeseries: series.to_vec(),
+            metadata: Vec::new(),
+        }
+        .encode_to_vec()
+    };
+    let mut kept = EncoderV2::default();
+    let mut out = Vec::new();
+    // The second one has the same where the first one ended as where it begins itself.
+    for values in [["x", "y"], ["z", "z"], ["z", "x"]] {
+        let raw = request(values);
+        kept.encode(&raw, &mut out).unwrap();
+        let mut fresh = Vec::new();
+        encode_v2(&raw, &mut fresh).unwrap();
+        assert_eq!(out, fresh);
+        let (again, _) = transcode(&out, true).unwrap();
+        let again = prom::WriteRequest::decode(&again[..]).unwrap();
+        let found: Vec<&str> = again
+            .timeseries
+            .iter()
+            .map(|series| series.labels[0].value.as_str())
+            .collect();
+        assert_eq!(found, values);
     }
 }
 

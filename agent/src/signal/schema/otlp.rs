@@ -6,9 +6,9 @@ use super::{Kind, Message, field, list, records};
 const TRACE_ID: Kind = Kind::Id(16);
 const SPAN_ID: Kind = Kind::Id(8);
 
-static ANY_VALUE: Message = Message {
-    name: "AnyValue",
-    fields: &[
+static ANY_VALUE: Message = Message::new(
+    "AnyValue",
+    &[
         field(1, "stringValue", Kind::String),
         field(2, "boolValue", Kind::Bool),
         field(3, "intValue", Kind::Int64),
@@ -19,82 +19,82 @@ static ANY_VALUE: Message = Message {
         // Of profiles; never in JSON, but decoders mind its wire type.
         field(8, "", Kind::Enum),
     ],
-};
+);
 
-static ARRAY_VALUE: Message = Message {
-    name: "ArrayValue",
-    fields: &[list(1, "values", Kind::Message(&ANY_VALUE))],
-};
+static ARRAY_VALUE: Message = Message::new(
+    "ArrayValue",
+    &[list(1, "values", Kind::Message(&ANY_VALUE))],
+);
 
-static KEY_VALUE_LIST: Message = Message {
-    name: "KeyValueList",
-    fields: &[list(1, "values", Kind::Message(&KEY_VALUE))],
-};
+static KEY_VALUE_LIST: Message = Message::new(
+    "KeyValueList",
+    &[list(1, "values", Kind::Message(&KEY_VALUE))],
+);
 
-static KEY_VALUE: Message = Message {
-    name: "KeyValue",
-    fields: &[
+static KEY_VALUE: Message = Message::new(
+    "KeyValue",
+    &[
         field(1, "key", Kind::String),
         field(2, "value", Kind::Message(&ANY_VALUE)),
         field(3, "", Kind::Enum),
     ],
-};
+);
 
-static ENTITY_REF: Message = Message {
-    name: "EntityRef",
-    fields: &[
+static ENTITY_REF: Message = Message::new(
+    "EntityRef",
+    &[
         field(1, "schemaUrl", Kind::String),
         field(2, "type", Kind::String),
         list(3, "idKeys", Kind::String),
         list(4, "descriptionKeys", Kind::String),
     ],
-};
+);
 
-pub(crate) static RESOURCE: Message = Message {
-    name: "Resource",
-    fields: &[
+pub(crate) static RESOURCE: Message = Message::new(
+    "Resource",
+    &[
         list(1, "attributes", Kind::Message(&KEY_VALUE)),
         field(2, "droppedAttributesCount", Kind::Uint32),
         list(3, "entityRefs", Kind::Message(&ENTITY_REF)),
     ],
-};
+);
 
-pub(crate) static SCOPE: Message = Message {
-    name: "InstrumentationScope",
-    fields: &[
+pub(crate) static SCOPE: Message = Message::new(
+    "InstrumentationScope",
+    &[
         field(1, "name", Kind::String),
         field(2, "version", Kind::String),
         list(3, "attributes", Kind::Message(&KEY_VALUE)),
         field(4, "droppedAttributesCount", Kind::Uint32),
     ],
-};
+);
 
-pub(crate) static METRICS_REQUEST: Message = Message {
-    name: "ExportMetricsServiceRequest",
-    fields: &[list(1, "resourceMetrics", Kind::Message(&RESOURCE_METRICS))],
-};
+pub(crate) static METRICS_REQUEST: Message = Message::new(
+    "ExportMetricsServiceRequest",
+    &[list(1, "resourceMetrics", Kind::Message(&RESOURCE_METRICS))],
+);
 
-pub(crate) static RESOURCE_METRICS: Message = Message {
-    name: "ResourceMetrics",
-    fields: &[
+pub(crate) static RESOURCE_METRICS: Message = Message::new(
+    "ResourceMetrics",
+    &[
         field(1, "resource", Kind::Message(&RESOURCE)),
         list(2, "scopeMetrics", Kind::Message(&SCOPE_METRICS)),
         field(3, "schemaUrl", Kind::String),
     ],
-};
+);
 
-static SCOPE_METRICS: Message = Message {
-    name: "ScopeMetrics",
-    fields: &[
+static SCOPE_METRICS: Message = Message::new(
+    "ScopeMetrics",
+    &[
         field(1, "scope", Kind::Message(&SCOPE)),
         list(2, "metrics", Kind::Message(&METRIC)),
         field(3, "schemaUrl", Kind::String),
     ],
-};
+);
 
-static METRIC: Message = Message {
-    name: "Metric",
-    fields: &[
+static METRIC: Message = Message::new(
+    "Metric",
+    &[
         field(1, "name", Kind::String),
         field(2, "description", Kind::String),
         field(3, "unit", Kind::String),
@@ -109,46 +109,40 @@ static METRIC: Message = Message {
         field(11, "summary", Kind::Message(&SUMMARY)),
         list(12, "metadata", Kind::Message(&KEY_VALUE)),
     ],
-};
+);
 
-static GAUGE: Message = Message {
-    name: "Gauge",
-    fields: &[records(1, "dataPoints", &NUMBER_POINT)],
-};
+static GAUGE: Message = Message::new("Gauge", &[records(1, "dataPoints", &NUMBER_POINT)]);
 
-static SUM: Message = Message {
-    name: "Sum",
-    fields: &[
+static SUM: Message = Message::new(
+    "Sum",
+    &[
         records(1, "dataPoints", &NUMBER_POINT),
         field(2, "aggregationTemporality", Kind::Enum),
         field(3, "isMonotonic", Kind::Bool),
     ],
-};
+);
 
-static HISTOGRAM: Message = Message {
-    name: "Histogram",
-    fields: &[
+static HISTOGRAM: Message = Message::new(
+    "Histogram",
+    &[
         records(1, "dataPoints", &HISTOGRAM_POINT),
         field(2, "aggregationTemporality", Kind::Enum),
     ],
-};
+);
 
-static EXPONENTIAL_HISTOGRAM: Message = Message {
-    name: "ExponentialHistogram",
-    fields: &[
+static EXPONENTIAL_HISTOGRAM: Message = Message::new(
+    "ExponentialHistogram",
+    &[
         records(1, "dataPoints", &EXPONENTIAL_HISTOGRAM_POINT),
         field(2, "aggregationTemporality", Kind::Enum),
     ],
-};
+);
 
-static SUMMARY: Message = Message {
-    name: "Summary",
-    fields: &[records(1, "dataPoints", &SUMMARY_POINT)],
-};
+static SUMMARY: Message = Message::new("Summary", &[records(1, "dataPoints", &SUMMARY_POINT)]);
 
-pub(crate) static NUMBER_POINT: Message = Message {
-    name: "NumberDataPoint",
-    fields: &[
+pub(crate) static NUMBER_POINT: Message = Message::new(
+    "NumberDataPoint",
+    &[
         field(2, "startTimeUnixNano", Kind::Fixed64),
         field(3, "timeUnixNano", Kind::Fixed64),
         field(4, "asDouble", Kind::Double),
@@ -157,11 +151,11 @@ pub(crate) static NUMBER_POINT: Message = Message {
         list(7, "attributes", Kind::Message(&KEY_VALUE)),
         field(8, "flags", Kind::Uint32),
     ],
-};
+);
 
-pub(crate) static HISTOGRAM_POINT: Message = Message {
-    name: "HistogramDataPoint",
-    fields: &[
+pub(crate) static HISTOGRAM_POINT: Message = Message::new(
+    "HistogramDataPoint",
+    &[
         field(2, "startTimeUnixNano", Kind::Fixed64),
         field(3, "timeUnixNano", Kind::Fixed64),
         field(4, "count", Kind::Fixed64),
@@ -174,19 +168,19 @@ pub(crate) static HISTOGRAM_POINT: Message = Message {
         field(11, "min", Kind::Double),
         field(12, "max", Kind::Double),
     ],
-};
+);
 
-static BUCKETS: Message = Message {
-    name: "Buckets",
-    fields: &[
+static BUCKETS: Message = Message::new(
+    "Buckets",
+    &[
         field(1, "offset", Kind::Sint32),
         list(2, "bucketCounts", Kind::Uint64),
     ],
-};
+);
 
-pub(crate) static EXPONENTIAL_HISTOGRAM_POINT: Message = Message {
-    name: "ExponentialHistogramDataPoint",
-    fields: &[
+pub(crate) static EXPONENTIAL_HISTOGRAM_POINT: Message = Message::new(
+    "ExponentialHistogramDataPoint",
+    &[
         list(1, "attributes", Kind::Message(&KEY_VALUE)),
         field(2, "startTimeUnixNano", Kind::Fixed64),
         field(3, "timeUnixNano", Kind::Fixed64),
@@ -202,19 +196,19 @@ pub(crate) static EXPONENTIAL_HISTOGRAM_POINT: Message = Message {
         field(13, "max", Kind::Double),
         field(14, "zeroThreshold", Kind::Double),
     ],
-};
+);
 
-static QUANTILE: Message = Message {
-    name: "ValueAtQuantile",
-    fields: &[
+static QUANTILE: Message = Message::new(
+    "ValueAtQuantile",
+    &[
         field(1, "quantile", Kind::Double),
         field(2, "value", Kind::Double),
     ],
-};
+);
 
-pub(crate) static SUMMARY_POINT: Message = Message {
-    name: "SummaryDataPoint",
-    fields: &[
+pub(crate) static SUMMARY_POINT: Message = Message::new(
+    "SummaryDataPoint",
+    &[
         field(2, "startTimeUnixNano", Kind::Fixed64),
         field(3, "timeUnixNano", Kind::Fixed64),
         field(4, "count", Kind::Fixed64),
@@ -223,11 +217,11 @@ pub(crate) static SUMMARY_POINT: Message = Message {
         list(7, "attributes", Kind::Message(&KEY_VALUE)),
         field(8, "flags", Kind::Uint32),
     ],
-};
+);
 
-static EXEMPLAR: Message = Message {
-    name: "Exemplar",
-    fields: &[
+static EXEMPLAR: Message = Message::new(
+    "Exemplar",
+    &[
         field(2, "timeUnixNano", Kind::Fixed64),
         field(3, "asDouble", Kind::Double),
         field(4, "spanId", SPAN_ID),
@@ -235,34 +229,34 @@ static EXEMPLAR: Message = Message {
         field(6, "asInt", Kind::Sfixed64),
         list(7, "filteredAttributes", Kind::Message(&KEY_VALUE)),
     ],
-};
+);
 
-pub(crate) static LOGS_REQUEST: Message = Message {
-    name: "ExportLogsServiceRequest",
-    fields: &[list(1, "resourceLogs", Kind::Message(&RESOURCE_LOGS))],
-};
+pub(crate) static LOGS_REQUEST: Message = Message::new(
+    "ExportLogsServiceRequest",
+    &[list(1, "resourceLogs", Kind::Message(&RESOURCE_LOGS))],
+);
 
-pub(crate) static RESOURCE_LOGS: Message = Message {
-    name: "ResourceLogs",
-    fields: &[
+pub(crate) static RESOURCE_LOGS: Message = Message::new(
+    "ResourceLogs",
+    &[
         field(1, "resource", Kind::Message(&RESOURCE)),
         list(2, "scopeLogs", Kind::Message(&SCOPE_LOGS)),
         field(3, "schemaUrl", Kind::String),
     ],
-};
+);
 
-static SCOPE_LOGS: Message = Message {
-    name: "ScopeLogs",
-    fields: &[
+static SCOPE_LOGS: Message = Message::new(
+    "ScopeLogs",
+    &[
         field(1, "scope", Kind::Message(&SCOPE)),
         records(2, "logRecords", &LOG_RECORD),
         field(3, "schemaUrl", Kind::String),
     ],
-};
+);
 
-static LOG_RECORD: Message = Message {
-    name: "LogRecord",
-    fields: &[
+static LOG_RECORD: Message = Message::new(
+    "LogRecord",
+    &[
         field(1, "timeUnixNano", Kind::Fixed64),
         field(2, "severityNumber", Kind::Enum),
         field(3, "severityText", Kind::String),
@@ -275,34 +269,34 @@ static LOG_RECORD: Message = Message {
         field(11, "observedTimeUnixNano", Kind::Fixed64),
         field(12, "eventName", Kind::String),
     ],
-};
+);
 
-pub(crate) static TRACES_REQUEST: Message = Message {
-    name: "ExportTraceServiceRequest",
-    fields: &[list(1, "resourceSpans", Kind::Message(&RESOURCE_SPANS))],
-};
+pub(crate) static TRACES_REQUEST: Message = Message::new(
+    "ExportTraceServiceRequest",
+    &[list(1, "resourceSpans", Kind::Message(&RESOURCE_SPANS))],
+);
 
-pub(crate) static RESOURCE_SPANS: Message = Message {
-    name: "ResourceSpans",
-    fields: &[
+pub(crate) static RESOURCE_SPANS: Message = Message::new(
+    "ResourceSpans",
+    &[
         field(1, "resource", Kind::Message(&RESOURCE)),
         list(2, "scopeSpans", Kind::Message(&SCOPE_SPANS)),
         field(3, "schemaUrl", Kind::String),
     ],
-};
+);
 
-static SCOPE_SPANS: Message = Message {
-    name: "ScopeSpans",
-    fields: &[
+static SCOPE_SPANS: Message = Message::new(
+    "ScopeSpans",
+    &[
         field(1, "scope", Kind::Message(&SCOPE)),
         records(2, "spans", &SPAN),
         field(3, "schemaUrl", Kind::String),
     ],
-};
+);
 
-static SPAN: Message = Message {
-    name: "Span",
-    fields: &[
+static SPAN: Message = Message::new(
+    "Span",
+    &[
         field(1, "traceId", TRACE_ID),
         field(2, "spanId", SPAN_ID),
         field(3, "traceState", Kind::String),
@@ -320,21 +314,21 @@ static SPAN: Message = Message {
         field(15, "status", Kind::Message(&STATUS)),
         field(16, "flags", Kind::Fixed32),
     ],
-};
+);
 
-static EVENT: Message = Message {
-    name: "Span.Event",
-    fields: &[
+static EVENT: Message = Message::new(
+    "Span.Event",
+    &[
         field(1, "timeUnixNano", Kind::Fixed64),
         field(2, "name", Kind::String),
         list(3, "attributes", Kind::Message(&KEY_VALUE)),
         field(4, "droppedAttributesCount", Kind::Uint32),
     ],
-};
+);
 
-static LINK: Message = Message {
-    name: "Span.Link",
-    fields: &[
+static LINK: Message = Message::new(
+    "Span.Link",
+    &[
         field(1, "traceId", TRACE_ID),
         field(2, "spanId", SPAN_ID),
         field(3, "traceState", Kind::String),
@@ -342,12 +336,12 @@ static LINK: Message = Message {
         field(5, "droppedAttributesCount", Kind::Uint32),
         field(6, "flags", Kind::Fixed32),
     ],
-};
+);
 
-static STATUS: Message = Message {
-    name: "Status",
-    fields: &[
+static STATUS: Message = Message::new(
+    "Status",
+    &[
         field(2, "message", Kind::String),
         field(3, "code", Kind::Enum),
     ],
-};
+);
