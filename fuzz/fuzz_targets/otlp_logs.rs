@@ -1,3 +1,9 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| guidon_fuzz::check::otlp(guidon::signal::Signal::Logs, data));
+use guidon_fuzz::{check, seeds, signal::Signal};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(
+    init: seeds::put("otlp_logs"),
+    |data: &[u8]| check::otlp(Signal::Logs, data)
+);

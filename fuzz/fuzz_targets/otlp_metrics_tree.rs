@@ -1,3 +1,9 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|tree: guidon_fuzz::tree::Tree| guidon_fuzz::check::otlp(guidon::signal::Signal::Metrics, &tree.encode()));
+use guidon_fuzz::{check, seeds, signal::Signal, tree::Tree};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(
+    init: seeds::put("otlp_metrics_tree"),
+    |tree: Tree| check::otlp(Signal::Metrics, &tree.encode())
+);

@@ -1,3 +1,9 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| guidon_fuzz::check::rw2(data));
+use guidon_fuzz::{check, seeds};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(
+    init: seeds::put("rw2"),
+    |data: &[u8]| check::rw2(data)
+);

@@ -1,3 +1,9 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|tree: guidon_fuzz::tree::Tree| guidon_fuzz::check::rw2(&tree.encode()));
+use guidon_fuzz::{check, seeds, tree::Tree};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(
+    init: seeds::put("rw2_tree"),
+    |tree: Tree| check::rw2(&tree.encode())
+);

@@ -1,3 +1,9 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| guidon_fuzz::check::snappy(data));
+use guidon_fuzz::{check, seeds};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(
+    init: seeds::put("snappy"),
+    |data: &[u8]| check::snappy(data)
+);

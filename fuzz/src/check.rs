@@ -1,15 +1,15 @@
 //! What must hold of everything that is accepted.
 
-use guidon::signal::otlp::OtlpSplicer;
-use guidon::signal::remote_write::Splicer;
-use guidon::signal::remote_write_v2::{Transcoder, encode_v2};
-use guidon::signal::{Policy, SeriesLimits, Signal, Tag, otlp_json, otlp_to_remote_write, snappy};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
 use crate::prom::{TimeSeries, WriteRequest, v2};
+use crate::signal::otlp::OtlpSplicer;
+use crate::signal::remote_write::Splicer;
+use crate::signal::remote_write_v2::{Transcoder, encode_v2};
+use crate::signal::{Policy, SeriesLimits, Signal, Tag, otlp_json, otlp_to_remote_write, snappy};
 
 /// Bytes that a request may become; small, so that limits are met.
 const LIMIT: usize = 1 << 20;
