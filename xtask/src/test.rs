@@ -33,15 +33,21 @@ pub(crate) enum Suite {
     Fuzz,
 }
 
-/// What runs without names. Fuzzing is asked for by name: it builds everything once more.
-const ROUTINE: &[Suite] = &[Suite::Unit, Suite::Tidy, Suite::Agent, Suite::Kernel];
+/// What runs without names.
+const ROUTINE: &[Suite] = &[
+    Suite::Unit,
+    Suite::Tidy,
+    Suite::Fuzz,
+    Suite::Agent,
+    Suite::Kernel,
+];
 
-/// Runs the suites (the routine ones without names); prints `N passed, N failed, N skipped` as the last line and
+/// Runs the suites (all without names); prints `N passed, N failed, N skipped` as the last line and
 /// returns whether nothing failed.
 pub(crate) fn test(suites: &[Suite]) -> Result<bool> {
     let suites = if suites.is_empty() { ROUTINE } else { suites };
     let started = Instant::now();
-    let plain = [Suite::Unit, Suite::Tidy];
+    let plain = [Suite::Unit, Suite::Tidy, Suite::Fuzz];
     if suites.iter().any(|suite| !plain.contains(suite)) {
         setup::setup(setup::For::Test)?;
     }

@@ -1,4 +1,4 @@
-//! What does not come from Debian: the BPF linker, and for tests cargo-fuzz.
+//! What does not come from Debian: the BPF linker.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,16 +9,11 @@ use xtask::run::{cargo, find_program, output, run, step};
 use super::For;
 
 const BPF_LINKER: &str = "0.13.0";
-const CARGO_FUZZ: &str = "0.13.2";
 const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 
 pub(super) fn install(what: For) -> Result<()> {
     if find_program("bpf-linker").is_none() {
         install_bpf_linker()?;
-    }
-    if what == For::Test && find_program("cargo-fuzz").is_none() {
-        step("installing cargo-fuzz: runs the fuzz targets (about a minute)");
-        run(cargo().args(["install", "--locked", "--version", CARGO_FUZZ, "cargo-fuzz"]))?;
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ impl Transport {
         if self.protocol == Protocol::RemoteWrite {
             let pieces = merge_snappy(payloads.iter())?;
             let encoded = match self.version.speaks_v2() {
-                true => version::encode_v2(&pieces).await,
+                true => self.version.encode_v2(&pieces).await,
                 false => None,
             };
             return Ok(Prepared {

@@ -4,6 +4,7 @@
 //! for the price of compressing again.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -30,6 +31,18 @@ const V2: u8 = 2;
 #[derive(Debug)]
 pub(crate) struct Version {
     known: AtomicU8,
+    /// What batches are transcoded with, while none is; requests of one receiver follow one another.
+    transcoding: Arc<Mutex<Option<Box<Transcoding>>>>,
+}
+
+/// Buffers for transcoding, as large as the largest batch so far needed.
+#[derive(Debug, Default)]
+struct Transcoding {
+    block: Vec<u8>,
+    raw: Vec<u8>,
+    encoder: EncoderV2,
+    encoded: Vec<u8>,
+    snappy: snappy::Encoder,
 }
 
 impl Version {
@@ -41,6 +54,7 @@ impl Version {
         };
         Self {
             known: AtomicU8::new(known),
+            transcoding: Arc::default(),
         }
     }
 
@@ -68,6 +82,34 @@ impl Version {
             status => verdict::remote_write(status),
         }
     }
+
+    /// Transcodes a 1.0 body. `None` when it cannot be, and is to go as it is.
+    pub(crate) async fn encode_v2(&self, pieces: &Pieces) -> Option<Bytes> {
+        let pieces = Pieces::clone(pieces);
+        let kept = Arc::clone(&self.transcoding);
+        // Long work has no place on the runtime's threads.
+        let encoding = tokio::task::spawn_blocking(move || {
+            let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut transcoding = lock().take().unwrap_or_default();
+            let encoded = transcoding.run(&pieces);
+            *lock() = Some(transcoding);
+            encoded
+        });
+        encoding.await.ok().flatten()
+    }
+}
+
+impl Transcoding {
+    fn run(&mut self, pieces: &[Bytes]) -> Option<Bytes> {
+        self.block.clear();
+        for piece in pieces {
+            self.block.extend_from_slice(piece);
+        }
+        let raw = snappy::decode(&self.block, MAX_RAW, &mut self.raw).ok()?;
+        self.encoder.encode(raw, &mut self.encoded).ok()?;
+        let block = self.snappy.encode(&self.encoded).ok()?;
+        Some(Bytes::copy_from_slice(block))
+    }
 }
 
 /// Makes the headers those of a 2.0 request.
@@ -78,22 +120,6 @@ pub(crate) fn set_headers(headers: &mut HeaderMap) {
         HeaderName::from_static("x-prometheus-remote-write-version"),
         HeaderValue::from_static("2.0.0"),
     );
-}
-
-/// Transcodes a 1.0 body. `None` when it cannot be, and is to go as it is.
-pub(crate) async fn encode_v2(pieces: &Pieces) -> Option<Bytes> {
-    let pieces = Pieces::clone(pieces);
-    // Long work has no place on the runtime's threads.
-    let encoding = tokio::task::spawn_blocking(move || {
-        let block = pieces.concat();
-        let mut raw = Vec::new();
-        let raw = snappy::decode(&block, MAX_RAW, &mut raw).ok()?;
-        let mut encoded = Vec::new();
-        EncoderV2::default().encode(raw, &mut encoded).ok()?;
-        let mut encoder = snappy::Encoder::default();
-        encoder.encode(&encoded).ok().map(Bytes::copy_from_slice)
-    });
-    encoding.await.ok().flatten()
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ pub(super) fn scan(raw: &[u8], from: usize, to: usize, limits: &SeriesLimits) ->
         return None;
     }
     let region = body.get(..at)?;
-    if !region.is_ascii() && !valid_utf8(region) {
+    if !is_ascii(region) && !valid_utf8(region) {
         return None;
     }
     let content = content(raw, from + at, to)?;
@@ -170,6 +170,25 @@ fn length(body: &[u8], at: usize) -> Option<(usize, usize)> {
     }
 }
 
+/// Whether all bytes are ASCII; false alarms are for the caller to clear up. The last chunk overlaps
+/// the one before: the library's byte by byte to the end costs a third of a scan.
+#[inline(always)]
+fn is_ascii(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk::<32>() else {
+        return bytes.is_ascii();
+    };
+    let mut seen = high_bits(last);
+    for chunk in bytes.as_chunks::<32>().0 {
+        seen |= high_bits(chunk);
+    }
+    seen == 0
+}
+
+#[inline(always)]
+fn high_bits(chunk: &[u8; 32]) -> u8 {
+    chunk.iter().fold(0, |seen, byte| seen | byte) & 0x80
+}
+
 /// Whether the strings of plain labels are UTF-8.
 #[cold]
 fn valid_utf8(region: &[u8]) -> bool {
@@ -225,6 +244,12 @@ fn content(raw: &[u8], from: usize, to: usize) -> Option<Content> {
 /// Whether a sample is at most a value and a timestamp, in order.
 #[inline(always)]
 fn plain_sample(item: &[u8]) -> bool {
+    // A value, and a timestamp of the present, which takes six bytes: all but the last go on.
+    if let &[0x09, .., 0x10, a, b, c, d, e, last] = item
+        && item.len() == 16
+    {
+        return a & b & c & d & e & !last & 0x80 != 0;
+    }
     let behind_value = match item {
         [0x09, _, _, _, _, _, _, _, _, behind @ ..] => behind,
         _ => item,
