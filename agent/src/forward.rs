@@ -23,6 +23,7 @@ mod root;
 mod running;
 mod send;
 pub mod spool;
+mod sync;
 
 pub use bus::{BusError, Cursor, InvalidCursor, Page, Reader};
 pub use destination::{DestinationId, Route};

@@ -35,6 +35,7 @@ mod keeper;
 mod load;
 mod memory;
 mod programs;
+mod records;
 mod shared;
 mod sys;
 mod tree;

@@ -9,6 +9,7 @@
 //! Nothing is buffered beyond the request at hand. What does not fit is refused with a status that
 //! makes a sender try again later; what is wrong is refused with words that say what and where.
 
+mod activity;
 mod body;
 pub mod budget;
 mod grpc;
@@ -26,6 +27,7 @@ mod reply;
 mod rpc_status;
 mod sink;
 mod stats;
+mod sync;
 mod whole_body;
 mod workbench;
 

@@ -1,12 +1,8 @@
 //! The lane in memory between those who write frames and the sender: a bounded queue, by frames and
-//! bytes, that never waits. Knows nothing of what the frames are for.
-
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-
-use crossbeam::queue::ArrayQueue;
-use tokio::sync::Notify;
+//! bytes, that never waits. Knows nothing of what the frames are for. `tests/loom.rs` holds it to its word.
 
 use super::spool::tail::Queued;
+use super::sync::{ArrayQueue, AtomicBool, AtomicU64, AtomicUsize, Notify, Ordering};
 
 /// A bounded queue of frames; any number of threads push, one task pops.
 #[derive(Debug)]

@@ -1,80 +1,12 @@
 //! Reading counters from the mapped pages.
-//!
-//! The kernel's words only ever grow, over all owners of a slot. What a slot's owner counted is
-//! their sum over the CPUs, less the *base*: that sum when the slot was last given to the pool.
-//! Nothing is zeroed: a program that has just loaded a word would store the old sum plus its own
-//! amount over the zero. One that is late by the same margin with a base costs its own amount at
-//! most, and the [keeper](super::keeper) lets none be late.
 
-use std::{
-    io,
-    mem::offset_of,
-    os::fd::BorrowedFd,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{io, mem::offset_of, os::fd::BorrowedFd};
 
 use guidon_common::{CounterRecord, DELAY_BUCKETS, DelayRecord};
 
-use super::{Counters, Slot, sys::Pages};
+use super::{Counters, Slot, records::Records, sys::Pages};
 
 const WORDS: usize = CounterRecord::WORDS;
-
-/// Records of a fixed number of words, one per slot and CPU, and a base per slot.
-#[derive(Debug)]
-struct Records<const N: usize> {
-    live: Pages,
-    base: Pages,
-    cpus: usize,
-}
-
-impl<const N: usize> Records<N> {
-    fn new(map: BorrowedFd<'_>, slots: usize, cpus: usize) -> io::Result<Self> {
-        let record = N * size_of::<u64>();
-        Ok(Self {
-            live: Pages::of_map(map, slots * cpus * record)?,
-            base: Pages::zeroed(slots * record)?,
-            cpus,
-        })
-    }
-
-    fn base(&self, slot: usize) -> Option<&[AtomicU64]> {
-        self.base.words().get(slot * N..(slot + 1) * N)
-    }
-
-    /// Sums over the CPUs; `None` for a slot that does not exist.
-    fn totals(&self, slot: usize) -> Option<[u64; N]> {
-        let records = self
-            .live
-            .words()
-            .get(slot * self.cpus * N..(slot + 1) * self.cpus * N)?;
-        let mut totals = [0_u64; N];
-        for record in records.chunks_exact(N) {
-            for (total, word) in totals.iter_mut().zip(record) {
-                *total = total.wrapping_add(word.load(Ordering::Relaxed));
-            }
-        }
-        Some(totals)
-    }
-
-    fn since_base(&self, slot: usize) -> [u64; N] {
-        let (Some(mut totals), Some(base)) = (self.totals(slot), self.base(slot)) else {
-            return [0; N];
-        };
-        for (total, base) in totals.iter_mut().zip(base) {
-            *total = total.wrapping_sub(base.load(Ordering::Relaxed));
-        }
-        totals
-    }
-
-    fn rebase(&self, slot: usize) {
-        let (Some(totals), Some(base)) = (self.totals(slot), self.base(slot)) else {
-            return;
-        };
-        for (base, total) in base.iter().zip(totals) {
-            base.store(total, Ordering::Relaxed);
-        }
-    }
-}
 
 /// The counters of all slots.
 #[derive(Debug)]
@@ -95,10 +27,8 @@ impl CounterPages {
         const { assert!(size_of::<DelayRecord>() == DELAY_BUCKETS * size_of::<u64>()) };
         let (slots, cpus) = (slots as usize, cpus as usize);
         Ok(Self {
-            counters: Records::new(counters, slots, cpus)?,
-            delays: delays
-                .map(|delays| Records::new(delays, slots, cpus))
-                .transpose()?,
+            counters: map(counters, slots, cpus)?,
+            delays: delays.map(|map| self::map(map, slots, cpus)).transpose()?,
         })
     }
 
@@ -147,4 +77,11 @@ impl CounterPages {
             delays.rebase(slot.0 as usize);
         }
     }
+}
+
+/// Maps an array with `N` words for each slot and CPU.
+fn map<const N: usize>(map: BorrowedFd<'_>, slots: usize, cpus: usize) -> io::Result<Records<N>> {
+    let record = N * size_of::<u64>();
+    let live = Pages::of_map(map, slots * cpus * record)?;
+    Ok(Records::new(live, Pages::zeroed(slots * record)?, cpus))
 }

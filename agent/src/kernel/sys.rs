@@ -12,8 +12,11 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr::NonNull,
     slice,
-    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    sync::atomic::AtomicI64,
 };
+
+// Also for whoever reads the words of [`Pages`].
+pub(super) use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::Pod;
 use tokio::io::{Interest, unix::AsyncFd};

@@ -8,7 +8,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -21,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::activity::{Activity, Idle};
 use super::budget::Connected;
 use super::peers::Sender;
 use super::refusal::Reason;
@@ -100,11 +100,7 @@ struct Connection {
     local: SocketAddr,
     opened: Instant,
     connected: Connected,
-    /// Requests under way, and when the last one ended, in milliseconds since `opened`.
-    under_way: AtomicUsize,
-    last_ms: AtomicU64,
-    /// Whether there has been a request at all.
-    begun: std::sync::atomic::AtomicBool,
+    activity: Activity,
     sender: ArcSwapOption<(Instant, Arc<Sender>)>,
 }
 
@@ -123,16 +119,10 @@ impl Connection {
 
     /// When it will have been idle for too long, should nothing happen; `None`: it is busy.
     fn idle_until(&self, limits: &Limits) -> Option<Instant> {
-        if self.under_way.load(Ordering::Relaxed) > 0 {
-            return None;
-        }
-        let patience = if self.begun.load(Ordering::Relaxed) {
-            limits.idle_time
-        } else {
-            limits.header_time
-        };
-        let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
-        Some(self.opened + last + patience)
+        Some(match self.activity.idle()? {
+            Idle::First => self.opened + limits.header_time,
+            Idle::Since(ms) => self.opened + Duration::from_millis(ms) + limits.idle_time,
+        })
     }
 }
 
@@ -141,8 +131,7 @@ struct UnderWay(Arc<Connection>);
 
 impl UnderWay {
     fn start(connection: &Arc<Connection>) -> Self {
-        connection.under_way.fetch_add(1, Ordering::Relaxed);
-        connection.begun.store(true, Ordering::Relaxed);
+        connection.activity.begin();
         Self(Arc::clone(connection))
     }
 }
@@ -150,8 +139,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let now = self.0.opened.elapsed().as_millis() as u64;
-        self.0.last_ms.store(now, Ordering::Relaxed);
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.activity.end(now);
     }
 }
 
@@ -174,9 +162,7 @@ async fn connection<S: Sink>(
         local,
         opened: Instant::now(),
         connected,
-        under_way: AtomicUsize::new(0),
-        last_ms: AtomicU64::new(0),
-        begun: std::sync::atomic::AtomicBool::new(false),
+        activity: Activity::new(),
         sender: ArcSwapOption::empty(),
     });
     let service = service_fn(|request: Request<Incoming>| {

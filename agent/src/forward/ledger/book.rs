@@ -1,18 +1,15 @@
 //! One destination's book: counters per guid that any thread adds to without waiting.
 //!
 //! The map of guids is copied when a guid is new and swapped in; adding loads the present map and
-//! does one relaxed atomic add per guid of a frame.
+//! does one relaxed atomic add per guid of a frame. `tests/loom.rs` holds it to its word.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use arc_swap::ArcSwap;
 
 use super::entry::Entry;
 use crate::config::Guid;
+use crate::forward::sync::{Arc, ArcSwap, AtomicU64, Mutex, Ordering, PoisonError, fence};
 use crate::signal::GuidCounts;
 
 /// Guids a book keeps apart. A guid is 63 bytes and its counters 160: about 1 MiB a book.
@@ -174,6 +171,9 @@ impl Book {
     fn fold_retired(&self, retired: &mut Vec<Arc<Cells>>) {
         retired.retain(|cells| {
             let last = Arc::strong_count(cells) == 1;
+            // Pairs with the release by whoever let go of the last map with these cells: all that
+            // was ever added to them is here now.
+            fence(Ordering::Acquire);
             for entry in Entry::all() {
                 let records = cells.counters[entry.index()].swap(0, Ordering::AcqRel);
                 self.nobody.add(entry, records);
