@@ -213,6 +213,37 @@ async fn a_dead_destination_does_not_slow_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn in_memory_senders_are_slowed_down_to_what_the_receiver_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Sink::start().await.unwrap();
+    sink.judge(|_| {
+        std::thread::sleep(Duration::from_millis(5));
+        Deed::Take
+    });
+    let mut options = options(dir.path(), &[sink.url("/w")], Durability::Memory);
+    options.tuning.memory_bytes = 20_000;
+    options.tuning.max_records = 100;
+    let (forward, inlet) = Forward::start(options, Handle::current()).unwrap();
+    // Several at once, each with a series of its own: their frames must not push one another out.
+    let senders: Vec<_> = ["a", "b", "c", "d"]
+        .map(|guid| {
+            let inlet = inlet.clone();
+            tokio::spawn(async move {
+                for time in 0..200 {
+                    let frame = frames::metrics(guid, 20, time).unwrap();
+                    inlet.accept(frame, Stage::Received).await.unwrap();
+                }
+            })
+        })
+        .into();
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    expect_books(&forward, 4 * 200 * 20, 0).await;
+    forward.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn in_memory_the_bound_drops_the_oldest_or_refuses() {
     use guidon::config::WhenFull;
     use guidon::forward::Refused;

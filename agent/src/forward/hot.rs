@@ -73,10 +73,6 @@ impl HotLane {
         self.notify.notify_one();
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Acquire)
-    }
-
     /// From now on nobody pops. Whoever pushes sees [`HotLane::is_closed`] afterwards and has to
     /// take out what it put in.
     pub(crate) fn close(&self) {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use self::writer::{Command, Item};
 use super::Refused;
@@ -26,7 +26,7 @@ use crate::config::WhenFull;
 use crate::signal::Frame;
 
 /// Frames that can wait for the disk at a time; the bytes are bounded too.
-const QUEUE_FRAMES: usize = 1024;
+pub(crate) const QUEUE_FRAMES: usize = 1024;
 
 /// What of a lane can change while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +57,13 @@ pub(crate) struct DiskWay {
     room: Arc<Room>,
 }
 
-/// The bytes that may wait for the disk, and why nothing is taken at present.
+/// The bytes that may wait for the disk (or in memory), and why nothing is taken at present.
 #[derive(Debug)]
 pub(crate) struct Room {
     permits: Semaphore,
     capacity: u32,
+    /// What the smallest frame takes, so that bytes bound the number of frames too.
+    least: u32,
     closed: ArcSwapOption<Closed>,
 }
 
@@ -73,21 +75,34 @@ struct Closed {
 }
 
 impl Room {
-    pub(crate) fn new(bytes: usize) -> Arc<Self> {
+    /// Room for so many bytes, and for no more than so many frames.
+    pub(crate) fn new(bytes: usize, frames: usize) -> Arc<Self> {
         let capacity = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
         Arc::new(Self {
             permits: Semaphore::new(capacity as usize),
             capacity,
+            least: capacity.div_ceil(u32::try_from(frames).unwrap_or(u32::MAX).max(1)),
             closed: ArcSwapOption::empty(),
         })
     }
 
-    /// What a frame takes of the room. Small ones count for more than they are, so that bytes bound
-    /// the number of frames too.
+    /// What a frame takes of the room.
     fn cost(&self, frame: &Frame) -> u32 {
-        let least = self.capacity / QUEUE_FRAMES as u32;
         let bytes = u32::try_from(frame.payload.len()).unwrap_or(u32::MAX);
-        bytes.clamp(least.max(1), self.capacity)
+        bytes.clamp(self.least, self.capacity)
+    }
+
+    fn try_take(&self, cost: u32) -> bool {
+        let taken = self.permits.try_acquire_many(cost);
+        taken.map(SemaphorePermit::forget).is_ok()
+    }
+
+    /// Waits until there is room; says whether there was before the time was up.
+    async fn take_until(&self, cost: u32, until: Instant) -> bool {
+        match tokio::time::timeout_at(until.into(), self.permits.acquire_many(cost)).await {
+            Ok(taken) => taken.map(SemaphorePermit::forget).is_ok(),
+            Err(_) => false,
+        }
     }
 
     fn give_back(&self, cost: u32) {
@@ -127,10 +142,10 @@ pub(crate) struct Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        if let Some(Way::Disk(disk)) = self.way.as_deref()
-            && self.cost > 0
-        {
-            disk.room.give_back(self.cost);
+        match self.way.as_deref() {
+            Some(Way::Disk(disk)) => disk.room.give_back(self.cost),
+            Some(Way::Memory(memory)) => memory.room.give_back(self.cost),
+            None => {}
         }
     }
 }
@@ -150,15 +165,21 @@ impl Entrance {
         let cost = match way.as_deref() {
             None => return Err(Refused::Closing),
             Some(Way::Memory(memory)) => {
-                memory.check(frame)?;
-                0
+                let cost = memory.room.cost(frame);
+                if !memory.room.try_take(cost) {
+                    memory.make_room(cost, self.accept_wait, &self.id).await?;
+                }
+                cost
             }
             Some(Way::Disk(disk)) => {
                 disk.room.check()?;
                 let cost = disk.room.cost(frame);
-                match disk.room.permits.try_acquire_many(cost) {
-                    Ok(permit) => permit.forget(),
-                    Err(_) => self.wait_for(&disk.room, cost).await?,
+                let until = || Instant::now() + self.accept_wait;
+                if !disk.room.try_take(cost) && !disk.room.take_until(cost, until()).await {
+                    return Err(Refused::Full {
+                        what: format!("queue to the spool of {}", self.id),
+                        retry_after: self.accept_wait,
+                    });
                 }
                 cost
             }
@@ -168,19 +189,6 @@ impl Entrance {
             cost,
             entrance: self,
         })
-    }
-
-    async fn wait_for(&self, room: &Room, cost: u32) -> Result<(), Refused> {
-        match tokio::time::timeout(self.accept_wait, room.permits.acquire_many(cost)).await {
-            Ok(Ok(permit)) => {
-                permit.forget();
-                Ok(())
-            }
-            Ok(Err(_)) | Err(_) => Err(Refused::Full {
-                what: format!("queue to the spool of {}", self.id),
-                retry_after: self.accept_wait,
-            }),
-        }
     }
 
     /// From now on frames are refused with [`Refused::Closing`].
@@ -199,6 +207,7 @@ impl Ticket<'_> {
             None => Err(Refused::Closing),
             Some(Way::Memory(memory)) => {
                 memory.push(&self.entrance.id, frame, entry)?;
+                self.cost = 0;
                 Ok(None)
             }
             Some(Way::Disk(disk)) => {
@@ -242,14 +251,17 @@ impl DiskWay {
     }
 }
 
-/// Straight into memory.
+/// Straight into memory. Frames take room until they have had their verdict.
 #[derive(Debug)]
 pub(crate) struct MemoryWay {
     lane: Arc<HotLane>,
     settings: Arc<ArcSwap<Settings>>,
     book: Arc<Book>,
     held: AtomicU64,
-    max_bytes: usize,
+    room: Arc<Room>,
+    started: Instant,
+    /// When the destination last took something, or had nothing to take: ms since `started`.
+    moved_ms: AtomicU64,
 }
 
 impl MemoryWay {
@@ -257,14 +269,16 @@ impl MemoryWay {
         lane: Arc<HotLane>,
         settings: Arc<ArcSwap<Settings>>,
         book: Arc<Book>,
-        max_bytes: usize,
+        room: Arc<Room>,
     ) -> Arc<Self> {
         Arc::new(Self {
             lane,
             settings,
             book,
             held: AtomicU64::new(0),
-            max_bytes,
+            room,
+            started: Instant::now(),
+            moved_ms: AtomicU64::new(0),
         })
     }
 
@@ -280,9 +294,18 @@ impl MemoryWay {
         }
     }
 
-    /// These records are delivered or dropped.
-    pub(crate) fn let_go(&self, records: u64) {
-        self.held.fetch_sub(records, Ordering::AcqRel);
+    /// These have had their verdict.
+    pub(crate) fn settle(&self, frames: &[Queued]) {
+        self.moved();
+        for queued in frames {
+            self.let_go(queued);
+        }
+    }
+
+    fn let_go(&self, queued: &Queued) {
+        self.held
+            .fetch_sub(queued.frame.records(), Ordering::AcqRel);
+        self.room.give_back(self.room.cost(&queued.frame));
     }
 
     /// Nobody sends any more: what is left is lost, and booked.
@@ -299,30 +322,55 @@ impl MemoryWay {
 
     pub(crate) fn drop_one(&self, queued: &Queued, reason: Reason) {
         self.book.add(Entry::Dropped(reason), &queued.frame.counts);
-        self.let_go(queued.frame.records());
+        self.let_go(queued);
     }
 
-    fn refuses(&self) -> bool {
-        self.settings.load().limits.when_full == WhenFull::Refuse
+    fn moved(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_ms.store(now, Ordering::Relaxed);
     }
 
-    fn check(&self, frame: &Frame) -> Result<(), Refused> {
-        let held = self.lane.bytes();
-        if held > 0 && held + frame.payload.len() > self.max_bytes && self.refuses() {
-            return Err(self.full("queue in memory".to_owned()));
+    /// Takes room when there is none at once. As long as the destination takes frames, whoever
+    /// sends faster than that is slowed down. Only when it has taken nothing for `patience` the
+    /// policy for what is full decides.
+    async fn make_room(
+        &self,
+        cost: u32,
+        patience: Duration,
+        id: &DestinationId,
+    ) -> Result<(), Refused> {
+        loop {
+            let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
+            let stuck = self.started + moved + patience;
+            if self.room.take_until(cost, stuck).await {
+                return Ok(());
+            }
+            let still = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed)) == moved;
+            if still {
+                break;
+            }
         }
-        Ok(())
+        while self.settings.load().limits.when_full == WhenFull::DropOldest
+            && let Some(oldest) = self.lane.pop()
+        {
+            self.drop_one(&oldest, Reason::QueueFull);
+            if self.room.try_take(cost) {
+                return Ok(());
+            }
+        }
+        Err(Self::full(id))
     }
 
-    fn full(&self, what: String) -> Refused {
+    fn full(id: &DestinationId) -> Refused {
         Refused::Full {
-            what,
+            what: format!("queue in memory for {id}"),
             retry_after: Duration::from_secs(1),
         }
     }
 
+    /// The caller has taken room.
     fn push(&self, id: &DestinationId, frame: Frame, entry: Entry) -> Result<(), Refused> {
-        let mut queued = Queued {
+        let queued = Queued {
             frame,
             start: Mark::default(),
             end: Mark::default(),
@@ -331,18 +379,15 @@ impl MemoryWay {
             offset: 0,
         };
         let records = queued.frame.records();
-        self.held.fetch_add(records, Ordering::AcqRel);
+        if self.held.fetch_add(records, Ordering::AcqRel) == 0 {
+            self.moved();
+        }
         self.book.add(entry, &queued.frame.counts);
-        while let Err(back) = self.lane.push(queued) {
-            if self.refuses() {
-                self.book.take_back(entry, &back.frame.counts);
-                self.let_go(records);
-                return Err(self.full(format!("queue in memory for {id}")));
-            }
-            if let Some(oldest) = self.lane.pop() {
-                self.drop_one(&oldest, Reason::QueueFull);
-            }
-            queued = back;
+        // It has room for whatever there are permits for.
+        if let Err(back) = self.lane.push(queued) {
+            self.book.take_back(entry, &back.frame.counts);
+            self.held.fetch_sub(records, Ordering::AcqRel);
+            return Err(Self::full(id));
         }
         if self.lane.is_closed() {
             self.drop_rest();

@@ -15,7 +15,7 @@ use super::destination::DestinationId;
 use super::hot::HotLane;
 use super::inlet::{Routes, Switch};
 use super::lane::writer::Writer;
-use super::lane::{DiskWay, Entrance, MemoryWay, Room, Settings, Way};
+use super::lane::{DiskWay, Entrance, MemoryWay, QUEUE_FRAMES, Room, Settings, Way};
 use super::ledger::{Book, Ledger, SpoolRow};
 use super::options::{Options, Tuning};
 use super::root::SpoolRoot;
@@ -216,7 +216,7 @@ impl Lane {
         let on_disk = on_disk(id, options);
         let (way, sender, writer) = if on_disk {
             let hot = Arc::new(HotLane::new(LANE_FRAMES, tuning.lane_bytes));
-            let room = Room::new(tuning.queue_bytes);
+            let room = Room::new(tuning.queue_bytes, QUEUE_FRAMES);
             let (way, commands) = DiskWay::new(&room);
             let writer = Writer {
                 id: id.clone(),
@@ -251,7 +251,8 @@ impl Lane {
                 .memory_bytes
                 .min(usize::try_from(options.spool.max_bytes).unwrap_or(usize::MAX));
             let hot = Arc::new(HotLane::new(MEMORY_FRAMES, bytes));
-            let way = MemoryWay::new(hot, Arc::clone(&settings), Arc::clone(&book), bytes);
+            let room = Room::new(bytes, MEMORY_FRAMES);
+            let way = MemoryWay::new(hot, Arc::clone(&settings), Arc::clone(&book), room);
             let held = Arc::clone(&way);
             book.held_by(move || held.holdings());
             let source = Source::memory(Arc::clone(&way));

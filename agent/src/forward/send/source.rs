@@ -217,11 +217,7 @@ impl Source {
     /// These frames have had their verdict.
     pub(crate) fn settle(&mut self, frames: &[Queued]) {
         match self {
-            Self::Memory(source) => {
-                source
-                    .way
-                    .let_go(frames.iter().map(|queued| queued.frame.records()).sum());
-            }
+            Self::Memory(source) => source.way.settle(frames),
             Self::Spool(source) => {
                 if let Some(last) = frames.last() {
                     source.spool.state().progress.settle(last.end);
