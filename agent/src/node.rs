@@ -10,6 +10,7 @@
 
 mod capabilities;
 mod foundation;
+mod gateway;
 mod handles;
 mod listeners;
 mod own_metrics;

@@ -1,4 +1,4 @@
-//! Listeners for other people's data: remote write, OTLP. Knows nothing of what happens after the
+//! Listeners for other people's data: remote write, OTLP, Jaeger. Knows nothing of what happens after the
 //! inlet.
 //!
 //! A request's way: `listener` accepts the connection, `body` reads the body against
@@ -12,8 +12,10 @@
 mod activity;
 mod body;
 pub mod budget;
+mod datagrams;
 mod grpc;
 pub mod jaeger;
+mod jaeger_http;
 mod limits;
 mod listener;
 pub mod logs;
@@ -26,14 +28,16 @@ mod remote_write;
 mod reply;
 mod rpc_status;
 mod sink;
+mod spans;
 mod stats;
 mod sync;
 mod whole_body;
 mod workbench;
 
+pub use datagrams::serve_datagrams;
 pub use limits::Limits;
-pub use listener::serve;
-pub use peers::{DirectoryPeers, Peers, Sender};
+pub use listener::{Audience, serve};
+pub use peers::{DirectoryPeers, Peers, Place, Sender};
 pub use receiver::{OtlpMetrics, Protocol, Receiver};
 pub use refusal::{Reason, Refusal};
 pub use sink::Sink;

@@ -63,9 +63,16 @@ impl Agent {
     pub fn start_on(listen: &str, top: &str, sections: &str) -> Self {
         let folder = tempfile::tempdir().expect("make a folder for the agent");
         // Several agents may run at once: only those that are asked to receive listen for it.
+        let off = "[receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\n\
+                   jaeger = false\napps = false";
         let receive = match sections.contains("[receive]") {
             true => "",
-            false => "[receive]\nremote_write = false\notlp_http = false\notlp_grpc = false",
+            false => off,
+        };
+        // Standard ports are for one agent alone.
+        let sections = &match sections.contains("jaeger") {
+            true => sections.to_owned(),
+            false => sections.replace("[receive]\n", "[receive]\njaeger = false\n"),
         };
         let config = format!(
             "{top}\ndata_dir = {:?}\n\n[api]\nlisten = {listen:?}\n{sections}\n\n{receive}\n",

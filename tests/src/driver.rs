@@ -7,14 +7,26 @@ use std::time::Duration;
 use guidon::config::{self, Guid};
 use guidon::directory::Directory;
 use guidon::directory::docker::{Health, Owner, Watcher};
-use guidon::drive::{App, Apps, Environment, Settings};
+use guidon::drive::{App, Apps, Environment, Environments, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use xtask::docker::Docker;
 
 use crate::{Image, unique};
+
+/// What apps in networks of their own are told, from the start and for good.
+#[must_use]
+pub fn told(bridge: Environment) -> watch::Receiver<Environments> {
+    watch::Sender::new(Environments {
+        settled: true,
+        bridge,
+        host: Environment::default(),
+    })
+    .subscribe()
+}
 
 /// Directory, watcher and apps on one data directory. Dropping it is a `kill -9`: nothing is
 /// cleaned up in Docker, see [`Remove`].
@@ -50,7 +62,7 @@ impl Driver {
                 ..config::Docker::default()
             },
             data_dir: data_dir.to_owned(),
-            environment: Environment::default(),
+            environments: told(Environment::default()),
         };
         change(&mut settings);
         let apps = Apps::open(

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use guidon::config::{Allow, Guid};
 use guidon::drive::{AppState, DriveError, Environment, JaegerAgent, Outcome};
 use guidon_tests::driver::{
-    Driver, IDLE, Remove, busybox, data_dir, eventually, new_guid, shell, shell_with,
+    Driver, IDLE, Remove, busybox, data_dir, eventually, new_guid, shell, shell_with, told,
 };
 use guidon_tests::{Container, Docker, Image, system_docker, unique};
 use serde_json::{Value, json};
@@ -484,13 +484,14 @@ async fn every_field_reaches_docker() {
             capabilities: vec!["NET_ADMIN".to_owned()],
             ..Allow::default()
         };
-        settings.environment = Environment {
+        settings.environments = told(Environment {
             otlp_http: Some("http://172.17.0.1:4318".to_owned()),
             jaeger_agent: Some(JaegerAgent {
                 host: "172.17.0.1".to_owned(),
                 port: 6831,
             }),
-        };
+            jaeger_sampling: None,
+        });
     });
     bed.driver.connected().await;
     let app = shell_with(

@@ -119,7 +119,7 @@ fn start_agent(program: &Path, folder: &Path, api: &str, docker: &Path) -> Resul
     // The demo sends nothing to the agent, and the usual ports may be somebody else's.
     let text = format!(
         "data_dir = {data:?}\n\n[api]\nlisten = {api:?}\n\n[collect]\ninterval = {INTERVAL:?}\n\n\
-         [receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\n\n\
+         [receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\njaeger = false\napps = false\n\n\
          [docker]\nsocket = {docker:?}\n",
         data = folder.join("data"),
     );

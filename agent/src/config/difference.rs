@@ -61,6 +61,7 @@ impl Config {
             Live receive.otlp_http;
             Live receive.otlp_grpc;
             Live receive.jaeger;
+            Live receive.apps;
             Live receive.logs;
             Live receive.trusted;
             Live spool.max_bytes;
@@ -86,10 +87,7 @@ impl Config {
     #[must_use]
     pub fn inactive(&self) -> Vec<&'static str> {
         let stack = &self.stack;
-        let jaeger = &self.receive.jaeger;
-        let has_jaeger = jaeger.compact.or(jaeger.binary).or(jaeger.http).is_some();
         [
-            ("receive.jaeger", has_jaeger),
             ("cluster", self.cluster.is_some()),
             ("kubernetes", self.kubernetes.enabled),
             ("stack.prometheus", stack.prometheus.managed != Managed::Off),

@@ -87,6 +87,7 @@ fn receive(section: &mut Section<'_>, receive: &mut Receive) {
     section.set("otlp_http", &mut receive.otlp_http, listener);
     section.set("otlp_grpc", &mut receive.otlp_grpc, listener);
     section.switchable("jaeger", &mut receive.jaeger, jaeger);
+    section.set("apps", &mut receive.apps, boolean);
     section.set("logs", &mut receive.logs, boolean);
     section.set("trusted", &mut receive.trusted, list(network));
 }
@@ -95,6 +96,8 @@ fn jaeger(section: &mut Section<'_>, jaeger: &mut Jaeger) {
     section.set("compact", &mut jaeger.compact, listener);
     section.set("binary", &mut jaeger.binary, listener);
     section.set("http", &mut jaeger.http, listener);
+    section.set("grpc", &mut jaeger.grpc, listener);
+    section.set("sampling", &mut jaeger.sampling, listener);
 }
 
 fn spool(section: &mut Section<'_>, spool: &mut Spool) {

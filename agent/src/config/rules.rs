@@ -105,6 +105,8 @@ fn receivers(config: &Config) -> Vec<Listener> {
         ("receive.otlp_http", receive.otlp_http),
         ("receive.otlp_grpc", receive.otlp_grpc),
         ("receive.jaeger.http", receive.jaeger.http),
+        ("receive.jaeger.grpc", receive.jaeger.grpc),
+        ("receive.jaeger.sampling", receive.jaeger.sampling),
     ]
     .into_iter()
     .filter_map(|(key, address)| Some((key, address?)))

@@ -90,7 +90,7 @@ fn the_example_of_the_contract_is_valid_and_names_what_is_not_active_yet() {
     assert_eq!(config.receive.trusted.len(), 1);
     assert_eq!(config.cluster.as_ref().unwrap().etcd.len(), 1);
     assert!(config.api.tls.as_ref().unwrap().client_ca.is_some());
-    assert_eq!(config.inactive(), ["receive.jaeger", "cluster"]);
+    assert_eq!(config.inactive(), ["cluster"]);
 }
 
 #[test]
@@ -113,6 +113,10 @@ fn listeners_and_destinations_are_switched_off_with_false() {
     assert_eq!(config.receive.remote_write, None);
     assert_eq!(config.receive.otlp_http, None);
     assert!(config.receive.otlp_grpc.is_some());
+    assert_eq!(config.receive.jaeger, Jaeger::default());
+    let one = Config::parse("receive.jaeger.grpc = false", &no_environment()).unwrap();
+    assert_eq!(one.receive.jaeger.grpc, None);
+    assert_eq!(one.receive.jaeger.http, Jaeger::standard().http);
     assert!(config.bus.metrics.is_empty());
 }
 
@@ -434,7 +438,8 @@ fn a_difference_notices_every_key() {
         remote_write = false
         otlp_http = false
         otlp_grpc = false
-        jaeger = { compact = "127.0.0.1:1", binary = "127.0.0.1:2", http = "127.0.0.1:3" }
+        jaeger = { compact = "127.0.0.1:1", binary = "127.0.0.1:2", http = "127.0.0.1:3", grpc = "127.0.0.1:4", sampling = "127.0.0.1:5" }
+        apps = false
         logs = true
         trusted = ["::/0"]
         [spool]

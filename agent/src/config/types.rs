@@ -125,6 +125,9 @@ pub struct Receive {
     pub otlp_http: Option<SocketAddr>,
     pub otlp_grpc: Option<SocketAddr>,
     pub jaeger: Jaeger,
+    /// Let apps reach what listens on loopback: at the gateway of Docker's default bridge, for
+    /// this node's containers alone.
+    pub apps: bool,
     /// Tail the logs of the node's containers.
     pub logs: bool,
     /// Senders whose own guid labels are believed.
@@ -136,7 +139,8 @@ impl Default for Receive {
             remote_write: Some(SocketAddr::from(([127, 0, 0, 1], 10_000))),
             otlp_http: Some(SocketAddr::from(([127, 0, 0, 1], 4318))),
             otlp_grpc: Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
-            jaeger: Jaeger::default(),
+            jaeger: Jaeger::standard(),
+            apps: true,
             logs: false,
             trusted: Vec::new(),
         }

@@ -20,13 +20,13 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use utoipa::ToSchema;
 
 use super::app::{App, Restart};
 use super::docker::{Created, Engine, Found, Life, spare_name};
 use super::store::{Desired, Store};
-use super::{DriveError, Environment, policy};
+use super::{DriveError, Environments, policy};
 use crate::config::{self, Guid};
 use crate::directory::docker::{Health, Owner};
 use crate::directory::{Container, Directory};
@@ -47,7 +47,7 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// What apps find in their environment. A change reaches an app when its container is made
     /// anew.
-    pub environment: Environment,
+    pub environments: watch::Receiver<Environments>,
 }
 
 /// What a [`Apps::put`] did.
@@ -98,7 +98,7 @@ impl Apps {
         let engine = Engine::new(
             settings.docker,
             Owner::of_data_dir(&settings.data_dir),
-            settings.environment,
+            settings.environments,
         );
         Ok(Self(Arc::new(Inner {
             engine,

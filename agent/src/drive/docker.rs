@@ -18,10 +18,10 @@ use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
     RenameContainerOptions, StopContainerOptions,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::app::App;
-use super::{DriveError, Environment};
+use super::{DriveError, Environments};
 use crate::config::{self, Allow, Guid};
 use crate::directory::docker::{self, ASK_TIMEOUT, LABEL_OWNER, Owner};
 
@@ -70,7 +70,7 @@ pub(super) struct Engine {
     owner: Owner,
     credentials_file: Option<PathBuf>,
     pub(super) allow: Allow,
-    environment: Environment,
+    environments: watch::Receiver<Environments>,
     /// Speaks the version that was agreed on; dropped when the daemon went away.
     client: Mutex<Option<Docker>>,
 }
@@ -84,13 +84,13 @@ pub(super) enum Created {
 }
 
 impl Engine {
-    pub(super) fn new(docker: config::Docker, owner: Owner, environment: Environment) -> Self {
+    pub(super) fn new(docker: config::Docker, owner: Owner, environments: watch::Receiver<Environments>) -> Self {
         Self {
             socket: docker.socket,
             owner,
             credentials_file: docker.credentials_file,
             allow: docker.allow,
-            environment,
+            environments,
             client: Mutex::default(),
         }
     }

@@ -4,6 +4,9 @@
 //! attributes that they set.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::config::Guid;
 
@@ -14,6 +17,40 @@ pub struct Environment {
     pub otlp_http: Option<String>,
     /// Jaeger's Thrift compact protocol over UDP.
     pub jaeger_agent: Option<JaegerAgent>,
+    /// Where Jaeger clients ask what to sample, e.g. `http://172.17.0.1:5778/sampling`.
+    pub jaeger_sampling: Option<String>,
+}
+
+/// What apps are told, by the network they are in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Environments {
+    /// Whether it is known where the agent can be reached. Until then a container is not made, for
+    /// some seconds.
+    pub settled: bool,
+    /// Apps in networks of their own.
+    pub bridge: Environment,
+    /// Apps in the host's network.
+    pub host: Environment,
+}
+
+/// How long a container waits for [`Environments::settled`].
+const SETTLES_WITHIN: Duration = Duration::from_secs(5);
+
+/// What an app in these networks is told, as soon as it is known.
+pub(super) async fn of_networks(
+    environments: &watch::Receiver<Environments>,
+    networks: &[String],
+) -> Environment {
+    let mut environments = environments.clone();
+    let settled = environments.wait_for(|known| known.settled);
+    // Too late, or nobody there to tell: as it is.
+    let _ = tokio::time::timeout(SETTLES_WITHIN, settled).await;
+    let known = environments.borrow();
+    match networks.first().map(String::as_str) {
+        Some("none") => Environment::default(),
+        Some("host") => known.host.clone(),
+        _ => known.bridge.clone(),
+    }
 }
 
 /// Address of a Jaeger agent.
@@ -50,6 +87,9 @@ impl Environment {
             if !is_set(env, &image, "JAEGER_ENDPOINT") {
                 add(env, &image, "JAEGER_AGENT_HOST", &agent.host);
                 add(env, &image, "JAEGER_AGENT_PORT", &agent.port.to_string());
+            }
+            if let Some(url) = &self.jaeger_sampling {
+                add(env, &image, "JAEGER_SAMPLING_ENDPOINT", url);
             }
             add_pairs(env, &image, "JAEGER_TAGS", &[("guid", guid)]);
             add(env, &image, "JAEGER_SERVICE_NAME", guid);
@@ -108,6 +148,7 @@ mod tests {
                 host: "172.17.0.1".to_owned(),
                 port: 6831,
             }),
+            jaeger_sampling: Some("http://172.17.0.1:5778/sampling".to_owned()),
         }
     }
 
@@ -125,6 +166,10 @@ mod tests {
         let expected = [
             ("JAEGER_AGENT_HOST", "172.17.0.1"),
             ("JAEGER_AGENT_PORT", "6831"),
+            (
+                "JAEGER_SAMPLING_ENDPOINT",
+                "http://172.17.0.1:5778/sampling",
+            ),
             ("JAEGER_SERVICE_NAME", "app-1"),
             ("JAEGER_TAGS", "guid=app-1"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://172.17.0.1:4318"),
@@ -142,6 +187,34 @@ mod tests {
     #[test]
     fn nothing_is_told_of_listeners_that_are_not_there() {
         assert!(added(&Environment::default(), &[], &[]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn networks_decide_and_nobody_waits_for_what_never_comes() {
+        let (sender, environments) = watch::channel(Environments::default());
+        let of = async |networks: &[&str]| {
+            let networks: Vec<_> = networks.iter().map(|&name| name.to_owned()).collect();
+            of_networks(&environments, &networks).await
+        };
+        let host = Environment {
+            jaeger_sampling: None,
+            ..full()
+        };
+        let settled = Environments {
+            settled: true,
+            bridge: full(),
+            host: host.clone(),
+        };
+        let (told, ()) = tokio::join!(of(&[]), async {
+            sender.send_replace(settled);
+        });
+        assert_eq!(told, full());
+        assert_eq!(of(&["own"]).await, full());
+        assert_eq!(of(&["host"]).await, host);
+        assert_eq!(of(&["none"]).await, Environment::default());
+
+        let (_, nobody) = watch::channel(Environments::default());
+        assert_eq!(of_networks(&nobody, &[]).await, Environment::default());
     }
 
     #[test]

@@ -70,11 +70,15 @@ fn listeners(stats: &crate::receive::Snapshot, out: &mut Vec<FamilySamples>) {
         let labels = vec![("listener", text(listener)), ("reason", text(reason))];
         refused = refused.with(labels, count as f64);
     }
+    let mut datagrams = FamilySamples::new(families::RECEIVE_DATAGRAMS);
+    for &(listener, count) in &stats.datagrams {
+        datagrams = datagrams.with(vec![("listener", text(listener))], count as f64);
+    }
     let mut forged = FamilySamples::new(families::RECEIVE_FORGED);
     for &(signal, count) in &stats.forged {
         forged = forged.with(vec![("signal", text(signal))], count as f64);
     }
-    out.extend([requests, refused, forged]);
+    out.extend([requests, refused, datagrams, forged]);
 }
 
 fn tailer(statistics: &crate::receive::logs::Statistics, out: &mut Vec<FamilySamples>) {

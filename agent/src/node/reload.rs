@@ -93,6 +93,7 @@ impl Rooms {
         self.access.set_token(token);
         self.collector.set_interval(in_force.collect.interval);
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
+        self.told.look();
         Ok(report)
     }
 }
@@ -111,6 +112,7 @@ fn listens_otherwise(old: &Config, new: &Config) -> bool {
             receive.remote_write,
             receive.otlp_http,
             receive.otlp_grpc,
+            receive.jaeger,
             receive.trusted,
         )
     };

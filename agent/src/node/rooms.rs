@@ -9,14 +9,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::foundation::Foundation;
 use super::listeners::{Listeners, Surroundings};
+use super::gateway::{self, Told};
 use super::{GRACE, NodeError, NodeOptions, handles, own_metrics};
 use crate::api::{Access, Server};
 use crate::collect::containers::Source;
 use crate::collect::{self, Collector, node::Roots};
-use crate::config::{Config, Guid, Receive};
+use crate::config::{Config, Guid};
 use crate::directory::Directory;
 use crate::directory::docker::{Health, Owner, Watcher};
-use crate::drive::{Apps, Environment, Settings};
+use crate::drive::{Apps, Settings};
 use crate::forward::Forward;
 use crate::kernel::Kernel;
 use crate::receive::Protocol;
@@ -45,6 +46,8 @@ pub(super) struct Rooms {
     pub(super) replaceable: tokio::sync::Mutex<Replaceable>,
     pub(super) access: Arc<Access>,
     pub(super) around: Surroundings,
+    /// What apps are told of the listeners.
+    pub(super) told: Arc<Told>,
     /// Ends everything but the API.
     stop: CancellationToken,
     /// Ends the API, which stays until the rest is down.
@@ -91,13 +94,14 @@ impl Rooms {
         let mut tasks = Vec::new();
 
         let owner = Owner::of_data_dir(&config.data_dir);
+        let told = Arc::new(Told::new());
         let watcher = Watcher::new(Arc::clone(&directory), config.docker.socket.clone(), owner);
         let docker = watcher.health();
         let apps = Apps::open(
             Settings {
                 docker: config.docker.clone(),
                 data_dir: config.data_dir.clone(),
-                environment: environment(&config.receive),
+                environments: told.environments(),
             },
             Arc::clone(&directory),
             docker.clone(),
@@ -155,12 +159,19 @@ impl Rooms {
             replaceable: tokio::sync::Mutex::new(Replaceable { listeners, logs }),
             access: server.access(),
             around,
-            stop,
+            told,
+            stop: stop.clone(),
             stop_api: stop_api.clone(),
             tasks: Mutex::new(tasks),
             api: Mutex::new(None),
         });
         own_metrics::register(&rooms);
+        let following = until(&stop, gateway::follow(Arc::downgrade(&rooms)));
+        rooms
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(following);
         let serving = tokio::spawn(server.run(handles::of(&rooms), stop_api));
         *rooms.api.lock().unwrap_or_else(PoisonError::into_inner) = Some(serving);
         Ok(rooms)
@@ -224,19 +235,6 @@ pub(super) fn host_name() -> String {
         .nodename()
         .to_string_lossy()
         .into_owned()
-}
-
-/// What apps are told about the agent's listeners. A listener on loopback cannot be reached from a
-/// container's own network, so nothing is said of it.
-pub(super) fn environment(receive: &Receive) -> Environment {
-    let otlp_http = receive
-        .otlp_http
-        .filter(|address| !address.ip().is_loopback() && !address.ip().is_unspecified())
-        .map(|address| format!("http://{address}"));
-    Environment {
-        otlp_http,
-        jaeger_agent: None,
-    }
 }
 
 fn listening(listeners: &Listeners) -> String {

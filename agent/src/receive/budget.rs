@@ -76,6 +76,16 @@ impl Budget {
         })
     }
 
+    /// Holds nothing yet, for what comes without a connection.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>) -> Hold {
+        Hold {
+            budget: Arc::clone(self),
+            sender_bytes: Arc::default(),
+            bytes: 0,
+        }
+    }
+
     /// Bytes held now.
     #[must_use]
     pub fn used_bytes(&self) -> usize {

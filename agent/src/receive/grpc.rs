@@ -1,4 +1,4 @@
-//! OTLP over gRPC: the three unary `Export` calls.
+//! OTLP over gRPC: the three unary `Export` calls; and the one of Jaeger's collector.
 //!
 //! The message stays bytes, and it is uncompressed against the same memory budget and off the same
 //! path as HTTP's, which a generated server's decoder leaves no room for: it inflates a message
@@ -18,7 +18,7 @@ use super::otlp::{self, Partial};
 use super::peers::Sender;
 use super::reply::Reply;
 use super::workbench::Workbench;
-use super::{Protocol, Receiver, Refusal, Sink, body, rpc_status};
+use super::{Protocol, Receiver, Refusal, Sink, body, rpc_status, spans};
 use crate::signal::Signal;
 
 /// Flag and length in front of a message.
@@ -27,18 +27,19 @@ const PREFIX_BYTES: usize = 5;
 /// Answers a call.
 pub(super) async fn answer<S: Sink>(
     receiver: &Receiver<S>,
+    protocol: Protocol,
     request: Request<Incoming>,
     sender: &Arc<Sender>,
     hold: Hold,
 ) -> Response<Reply> {
-    match take(receiver, request, sender, hold).await {
+    match take(receiver, protocol, request, sender, hold).await {
         Ok(partial) => {
-            receiver.stats.answered_grpc(Code::Ok);
+            receiver.stats.answered_grpc(protocol, Code::Ok);
             succeeded(&partial)
         }
         Err(refusal) => {
-            receiver.stats.answered_grpc(refusal.code());
-            receiver.stats.refused(Protocol::OtlpGrpc, refusal.reason());
+            receiver.stats.answered_grpc(protocol, refusal.code());
+            receiver.stats.refused(protocol, refusal.reason());
             refused(&refusal)
         }
     }
@@ -89,11 +90,19 @@ fn refused(refusal: &Refusal) -> Response<Reply> {
 /// Reads, tags and hands on a call.
 async fn take<S: Sink>(
     receiver: &Receiver<S>,
+    protocol: Protocol,
     request: Request<Incoming>,
     sender: &Arc<Sender>,
     mut hold: Hold,
 ) -> Result<Partial, Refusal> {
+    let is_jaeger = protocol == Protocol::JaegerGrpc;
     let signal = match request.uri().path() {
+        "/jaeger.api_v2.CollectorService/PostSpans" if is_jaeger => Signal::Traces,
+        _ if is_jaeger => {
+            return Err(Refusal::NotFound(
+                "jaeger.api_v2.CollectorService is here, with the method PostSpans",
+            ));
+        }
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => Signal::Metrics,
         "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Signal::Logs,
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Signal::Traces,
@@ -107,14 +116,19 @@ async fn take<S: Sink>(
         return Err(Refusal::Method);
     }
     let gzip = check_headers(request.headers())?;
-    let framed = body::read(request.into_body(), &receiver.limits, &mut hold).await?;
+    let mut limits = receiver.limits;
+    if is_jaeger {
+        limits.body_bytes = limits.jaeger_bytes;
+        limits.decompressed_bytes = limits.jaeger_bytes;
+    }
+    let framed = body::read(request.into_body(), &limits, &mut hold).await?;
     let (compressed, message) = unframe(&framed)?;
     if compressed && !gzip {
         return Err(Refusal::GrpcFrame(
             "message is compressed, but grpc-encoding names no compression",
         ));
     }
-    let limit = receiver.limits.decompressed_bytes;
+    let limit = limits.decompressed_bytes;
     let cost = message.len() * if compressed { 20 } else { 1 };
     let work = |bench: &mut Workbench| {
         let mut hold = hold;
@@ -125,7 +139,12 @@ async fn take<S: Sink>(
             bench.raw.clear();
             bench.raw.extend_from_slice(message);
         }
-        let tagged = otlp::tag(receiver, signal, sender, bench, &mut hold)?;
+        let tagged = if is_jaeger {
+            let frame = spans::of_post(receiver, sender, bench, &mut hold)?;
+            (frame, Partial::default())
+        } else {
+            otlp::tag(receiver, signal, sender, bench, &mut hold)?
+        };
         // The hold lasts until the frame is taken.
         Ok::<_, Refusal>((tagged, hold))
     };

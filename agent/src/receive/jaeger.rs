@@ -17,4 +17,4 @@ pub use thrift::{Protocol, ThriftError};
 pub use translate::to_resource_spans;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::receive) mod tests;

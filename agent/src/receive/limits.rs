@@ -12,6 +12,10 @@ pub struct Limits {
     /// Bytes of a request after decompression. vmagent sends 8 MiB at most by default; OTLP
     /// recommends up to 64 MiB, which no exporter's batch comes near.
     pub decompressed_bytes: usize,
+    /// Bytes of a datagram: what Jaeger's own agent takes, and its clients keep to.
+    pub datagram_bytes: usize,
+    /// Bytes of a Jaeger batch over HTTP or gRPC: what Jaeger's own collector takes.
+    pub jaeger_bytes: usize,
     /// Bytes held for all requests that are being served. A node agent shares its node.
     pub memory_bytes: usize,
     /// Of these, for one sender's address.
@@ -41,6 +45,8 @@ impl Default for Limits {
         Self {
             body_bytes: 16 << 20,
             decompressed_bytes: 32 << 20,
+            datagram_bytes: 65_000,
+            jaeger_bytes: 4 << 20,
             memory_bytes: 192 << 20,
             sender_memory_bytes: 128 << 20,
             connections: 1024,

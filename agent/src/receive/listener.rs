@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::activity::{Activity, Idle};
 use super::budget::Connected;
-use super::peers::Sender;
+use super::peers::{Place, Sender};
 use super::refusal::Reason;
 use super::reply::Reply;
 use super::{Limits, Protocol, Receiver, Sink};
@@ -33,11 +33,34 @@ const SENDER_AGE: Duration = Duration::from_secs(5);
 /// Wait after an accept that failed, as it does when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Time in which a sender must have become known, where only known ones are served: the directory
+/// learns a container's address just after its start.
+const KNOWN_WITHIN: Duration = Duration::from_secs(1);
+/// How often it is looked up meanwhile.
+const KNOWN_POLL: Duration = Duration::from_millis(20);
+
+/// Who may send to a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Whoever can reach it.
+    Anyone,
+    /// This node's containers and processes, and trusted senders. For addresses that containers
+    /// reach and that a host beside this one might be able to route to.
+    Node,
+}
+
+impl Audience {
+    pub(super) fn admits(self, sender: &Sender) -> bool {
+        self == Self::Anyone || sender.trusted || sender.place != Place::Elsewhere
+    }
+}
+
 /// Serves a listener until `stop`; then lets requests under way end, within
 /// [`Limits::shutdown_time`].
 pub async fn serve<S: Sink>(
     listener: TcpListener,
     protocol: Protocol,
+    audience: Audience,
     receiver: Arc<Receiver<S>>,
     stop: CancellationToken,
 ) {
@@ -66,7 +89,7 @@ pub async fn serve<S: Sink>(
                 let connection = connection(
                     stream,
                     peer,
-                    protocol,
+                    (protocol, audience),
                     Arc::clone(&receiver),
                     connected,
                     stop.clone(),
@@ -111,7 +134,7 @@ impl Connection {
         {
             return Arc::clone(&known.1);
         }
-        let sender = Arc::new(receiver.peers.0.sender(self.peer, self.local));
+        let sender = Arc::new(receiver.peers.0.sender(self.peer, self.local, false));
         self.sender
             .store(Some(Arc::new((Instant::now(), Arc::clone(&sender)))));
         sender
@@ -146,7 +169,7 @@ impl Drop for UnderWay {
 async fn connection<S: Sink>(
     stream: TcpStream,
     peer: SocketAddr,
-    protocol: Protocol,
+    (protocol, audience): (Protocol, Audience),
     receiver: Arc<Receiver<S>>,
     connected: Connected,
     stop: CancellationToken,
@@ -154,6 +177,10 @@ async fn connection<S: Sink>(
     let Ok(local) = stream.local_addr() else {
         return;
     };
+    if !is_admitted(audience, &receiver, peer, local).await {
+        receiver.stats.refused(protocol, Reason::Stranger);
+        return;
+    }
     // Answers are small and must not wait for one another.
     let _ = stream.set_nodelay(true);
     let limits = receiver.limits;
@@ -198,9 +225,28 @@ async fn connection<S: Sink>(
     }
 }
 
+async fn is_admitted<S: Sink>(
+    audience: Audience,
+    receiver: &Receiver<S>,
+    peer: SocketAddr,
+    local: SocketAddr,
+) -> bool {
+    let deadline = Instant::now() + KNOWN_WITHIN;
+    while audience != Audience::Anyone {
+        if audience.admits(&receiver.peers.0.sender(peer, local, false)) {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        tokio::time::sleep(KNOWN_POLL).await;
+    }
+    true
+}
+
 fn builder(protocol: Protocol, limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    if protocol == Protocol::OtlpGrpc {
+    if protocol.is_grpc() {
         builder = builder.http2_only();
     }
     builder

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::config::Network;
+use crate::config::{Guid, Network};
 use crate::directory::{Container, Directory};
 use crate::kernel::Kernel;
 use crate::signal::{Policy, Tag};
@@ -15,6 +15,20 @@ pub struct Sender {
     pub tag: Tag,
     /// Whether its own guids are believed.
     pub trusted: bool,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a sender is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a container of this node.
+    Container,
+    /// In a process of this node outside of every container: it can only be somebody whom the
+    /// node's owner let in, such as a relay for the apps.
+    Host,
+    /// On another host; or in a container of this node that the directory does not know yet.
+    Elsewhere,
 }
 
 impl Sender {
@@ -33,8 +47,11 @@ impl Sender {
 
 /// Resolves senders.
 pub trait Peers: Send + Sync + 'static {
-    /// The sender at `peer`, connected to our `local` address.
-    fn sender(&self, peer: SocketAddr, local: SocketAddr) -> Sender;
+    /// The sender at `peer`, connected to our `local` address over TCP or `udp`.
+    fn sender(&self, peer: SocketAddr, local: SocketAddr, udp: bool) -> Sender;
+
+    /// Whether an app of this guid is known here.
+    fn knows(&self, guid: &Guid) -> bool;
 }
 
 /// Asks the directory, and the kernel for senders on this host.
@@ -72,19 +89,19 @@ impl DirectoryPeers {
 
     /// The container at the other end. Bridge networks have an address for each; a sender in the
     /// host's network shares the host's, and is found by its socket's cgroup.
-    fn container(&self, peer: SocketAddr, local: SocketAddr) -> Option<Arc<Container>> {
+    fn container(&self, peer: SocketAddr, on_node: bool, udp: bool) -> Option<Arc<Container>> {
         let address = peer.ip().to_canonical();
         let directory = self.directory.load();
         if let Some(container) = directory.by_address(address) {
             return Some(Arc::clone(container));
         }
-        if !address.is_loopback() && address != local.ip().to_canonical() {
+        if !on_node {
             return None;
         }
         let cgroup = self
             .kernel
             .as_ref()?
-            .peer(SocketAddr::new(address, peer.port()), false)?;
+            .peer(SocketAddr::new(address, peer.port()), udp)?;
         directory.by_cgroup(cgroup).cloned()
     }
 
@@ -94,19 +111,34 @@ impl DirectoryPeers {
 }
 
 impl Peers for DirectoryPeers {
-    fn sender(&self, peer: SocketAddr, local: SocketAddr) -> Sender {
-        if self.is_trusted(peer.ip()) {
+    fn sender(&self, peer: SocketAddr, local: SocketAddr, udp: bool) -> Sender {
+        let address = peer.ip().to_canonical();
+        let on_node = address.is_loopback() || address == local.ip().to_canonical();
+        if self.is_trusted(address) {
             // It speaks for others: what it leaves without a guid is the host's.
             return Sender {
                 tag: self.host.clone(),
                 trusted: true,
+                place: match on_node {
+                    true => Place::Host,
+                    false => Place::Elsewhere,
+                },
             };
         }
-        let container = self.container(peer, local);
+        let container = self.container(peer, on_node, udp);
         Sender {
+            place: match (&container, on_node) {
+                (Some(_), _) => Place::Container,
+                (None, true) => Place::Host,
+                (None, false) => Place::Elsewhere,
+            },
             tag: container.map_or_else(|| self.host.clone(), |container| self.tag_of(&container)),
             trusted: false,
         }
+    }
+
+    fn knows(&self, guid: &Guid) -> bool {
+        guid == self.directory.host() || self.directory.load().knows(guid.as_str())
     }
 }
 
@@ -115,7 +147,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use std::sync::Arc;
 
-    use super::{DirectoryPeers, Peers};
+    use super::{DirectoryPeers, Peers, Place};
     use crate::directory::{Container, Directory};
 
     #[test]
@@ -137,18 +169,23 @@ mod tests {
         let trusted = vec!["10.0.0.0/8".parse().unwrap()];
         let peers = DirectoryPeers::new(directory, None, trusted);
         let local = "172.17.0.1:10000".parse().unwrap();
-        for (peer, guid, trusted, attributes) in [
-            ("172.17.0.2:4000", "app-1", false, 3),
-            ("[::ffff:172.17.0.2]:4000", "app-1", false, 3),
-            ("172.17.0.3:4000", "node-1", false, 3),
-            ("172.17.0.9:4000", "node-1", false, 0),
-            ("127.0.0.1:4000", "node-1", false, 0),
-            ("10.9.9.9:4000", "node-1", true, 0),
+        for (peer, guid, trusted, place, attributes) in [
+            ("172.17.0.2:4000", "app-1", false, Place::Container, 3),
+            ("[::ffff:172.17.0.2]:4000", "app-1", false, Place::Container, 3),
+            ("172.17.0.3:4000", "node-1", false, Place::Container, 3),
+            ("172.17.0.9:4000", "node-1", false, Place::Elsewhere, 0),
+            ("172.17.0.1:4000", "node-1", false, Place::Host, 0),
+            ("127.0.0.1:4000", "node-1", false, Place::Host, 0),
+            ("10.9.9.9:4000", "node-1", true, Place::Elsewhere, 0),
         ] {
-            let sender = peers.sender(peer.parse().unwrap(), local);
+            let sender = peers.sender(peer.parse().unwrap(), local, false);
+            assert_eq!(sender.place, place, "{peer}");
             assert_eq!(sender.tag.guid().as_str(), guid, "{peer}");
             assert_eq!(sender.trusted, trusted, "{peer}");
             assert_eq!(sender.tag.missing.len(), attributes, "{peer}");
+        }
+        for (guid, known) in [("app-1", true), ("node-1", true), ("app-2", false)] {
+            assert_eq!(peers.knows(&guid.parse().unwrap()), known, "{guid}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::budget::{Budget, Hold};
@@ -11,7 +11,8 @@ use super::reply::Reply;
 use super::stats::Stats;
 use super::whole_body::WholeBody;
 use super::workbench::Workbenches;
-use super::{Limits, Sink, grpc, otlp_http, remote_write};
+use super::jaeger::thrift;
+use super::{Limits, Reason, Sink, grpc, jaeger_http, otlp_http, remote_write};
 
 /// What a listener speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,11 +23,30 @@ pub enum Protocol {
     OtlpHttp,
     /// OTLP over gRPC.
     OtlpGrpc,
+    /// Jaeger's agent over UDP: `emitBatch` in Thrift's compact protocol.
+    JaegerCompact,
+    /// The same in Thrift's binary protocol.
+    JaegerBinary,
+    /// Jaeger's collector over HTTP: `POST /api/traces`, a Thrift batch.
+    JaegerHttp,
+    /// Jaeger's collector over gRPC: `jaeger.api_v2.CollectorService/PostSpans`.
+    JaegerGrpc,
+    /// Jaeger's agent over HTTP: what share of their traces clients shall keep.
+    JaegerSampling,
 }
 
 impl Protocol {
     /// All there are, by number.
-    pub const ALL: [Self; 3] = [Self::RemoteWrite, Self::OtlpHttp, Self::OtlpGrpc];
+    pub const ALL: [Self; 8] = [
+        Self::RemoteWrite,
+        Self::OtlpHttp,
+        Self::OtlpGrpc,
+        Self::JaegerCompact,
+        Self::JaegerBinary,
+        Self::JaegerHttp,
+        Self::JaegerGrpc,
+        Self::JaegerSampling,
+    ];
 
     /// The `listener` label.
     #[must_use]
@@ -35,7 +55,26 @@ impl Protocol {
             Self::RemoteWrite => "remote_write",
             Self::OtlpHttp => "otlp_http",
             Self::OtlpGrpc => "otlp_grpc",
+            Self::JaegerCompact => "jaeger_compact",
+            Self::JaegerBinary => "jaeger_binary",
+            Self::JaegerHttp => "jaeger_http",
+            Self::JaegerGrpc => "jaeger_grpc",
+            Self::JaegerSampling => "jaeger_sampling",
         }
+    }
+
+    /// How datagrams are written, where the listener takes datagrams.
+    #[must_use]
+    pub fn datagrams(self) -> Option<thrift::Protocol> {
+        match self {
+            Self::JaegerCompact => Some(thrift::Protocol::Compact),
+            Self::JaegerBinary => Some(thrift::Protocol::Binary),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_grpc(self) -> bool {
+        matches!(self, Self::OtlpGrpc | Self::JaegerGrpc)
     }
 }
 
@@ -110,19 +149,26 @@ impl<S: Sink> Receiver<S> {
         sender: Arc<Sender>,
         hold: Hold,
     ) -> Response<Reply> {
-        match protocol {
-            Protocol::RemoteWrite => {
-                let response =
-                    remote_write::answer(self, WholeBody::of(request), &sender, hold).await;
-                self.stats.answered(protocol, response.status());
-                response
-            }
-            Protocol::OtlpHttp => {
-                let response = otlp_http::answer(self, WholeBody::of(request), &sender, hold).await;
-                self.stats.answered(protocol, response.status());
-                response
-            }
-            Protocol::OtlpGrpc => grpc::answer(self, request, &sender, hold).await,
+        if protocol.is_grpc() {
+            return grpc::answer(self, protocol, request, &sender, hold).await;
         }
+        let request = WholeBody::of(request);
+        let response = match protocol {
+            Protocol::RemoteWrite => remote_write::answer(self, request, &sender, hold).await,
+            Protocol::OtlpHttp => otlp_http::answer(self, request, &sender, hold).await,
+            Protocol::JaegerHttp => jaeger_http::answer(self, request, &sender, hold).await,
+            Protocol::JaegerSampling => jaeger_http::sampling(self, &request),
+            Protocol::OtlpGrpc
+            | Protocol::JaegerGrpc
+            | Protocol::JaegerCompact
+            | Protocol::JaegerBinary => {
+                self.stats.refused(protocol, Reason::Protocol);
+                let mut response = Response::new(Reply::default());
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                response
+            }
+        };
+        self.stats.answered(protocol, response.status());
+        response
     }
 }

@@ -7,6 +7,8 @@ use tonic::Code;
 
 use super::budget::Exhausted;
 use crate::forward::Refused;
+use super::jaeger::api_v2::InvalidBatch;
+use super::jaeger::thrift::ThriftError;
 use crate::signal::Malformed;
 use crate::signal::otlp_json::JsonError;
 use crate::signal::snappy::SnappyError;
@@ -17,10 +19,16 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A request that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    #[error("sender is in no container of this node")]
+    Stranger,
     #[error("no such path: {0}")]
     NotFound(&'static str),
     #[error("only POST is allowed")]
     Method,
+    #[error("only GET is allowed")]
+    OnlyGet,
+    #[error("{0}")]
+    Query(&'static str),
     #[error("{0}")]
     ContentType(&'static str),
     #[error("{0}")]
@@ -41,6 +49,12 @@ pub enum Refusal {
     Malformed(#[from] Malformed),
     #[error("{0}")]
     Json(#[from] JsonError),
+    #[error("not a Jaeger batch: {0}")]
+    Thrift(#[from] ThriftError),
+    #[error("not a Jaeger batch: {0}")]
+    Protobuf(String),
+    #[error("not a Jaeger batch: {0}")]
+    Batch(#[from] InvalidBatch),
     #[error("overloaded: {0}")]
     Exhausted(#[from] Exhausted),
     #[error("overloaded: {0}")]
@@ -68,11 +82,15 @@ pub enum Reason {
     Spool,
     /// The agent is going.
     Closing,
+    /// Came from elsewhere to a listener for this node's containers.
+    Stranger,
+    /// Datagrams that the kernel dropped because the socket's buffer was full.
+    SocketFull,
 }
 
 impl Reason {
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Protocol,
         Self::TooLarge,
         Self::Body,
@@ -82,6 +100,8 @@ impl Reason {
         Self::Full,
         Self::Spool,
         Self::Closing,
+        Self::Stranger,
+        Self::SocketFull,
     ];
 
     /// As it stands in labels.
@@ -97,6 +117,8 @@ impl Reason {
             Self::Full => "full",
             Self::Spool => "spool",
             Self::Closing => "closing",
+            Self::Stranger => "stranger",
+            Self::SocketFull => "socket_full",
         }
     }
 }
@@ -106,14 +128,23 @@ impl Refusal {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::NotFound(_) | Self::Method | Self::ContentType(_) | Self::ContentEncoding(_) => {
-                Reason::Protocol
-            }
+            Self::Stranger => Reason::Stranger,
+            Self::NotFound(_)
+            | Self::Method
+            | Self::OnlyGet
+            | Self::Query(_)
+            | Self::ContentType(_)
+            | Self::ContentEncoding(_) => Reason::Protocol,
             Self::TooLarge { .. } | Self::Snappy(SnappyError::TooLarge { .. }) => Reason::TooLarge,
             Self::BodyTime(_) | Self::BodyBroken(_) => Reason::Body,
             Self::Snappy(_) | Self::Gzip(_) => Reason::Compression,
             Self::Malformed(error) if error.is_limit() => Reason::TooLarge,
-            Self::Malformed(_) | Self::Json(_) | Self::GrpcFrame(_) => Reason::Malformed,
+            Self::Malformed(_)
+            | Self::Json(_)
+            | Self::GrpcFrame(_)
+            | Self::Thrift(_)
+            | Self::Protobuf(_)
+            | Self::Batch(_) => Reason::Malformed,
             Self::Exhausted(_) => Reason::Overload,
             Self::Sink(Refused::Full { .. }) => Reason::Full,
             Self::Sink(Refused::Spool { .. }) => Reason::Spool,
@@ -125,19 +156,24 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::Stranger => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Method | Self::OnlyGet => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentType(_) | Self::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } | Self::Snappy(SnappyError::TooLarge { .. }) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::BodyTime(_) => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken(_)
+            | Self::Query(_)
             | Self::Snappy(_)
             | Self::Gzip(_)
             | Self::GrpcFrame(_)
             | Self::Malformed(_)
-            | Self::Json(_) => StatusCode::BAD_REQUEST,
+            | Self::Json(_)
+            | Self::Thrift(_)
+            | Self::Protobuf(_)
+            | Self::Batch(_) => StatusCode::BAD_REQUEST,
             Self::Exhausted(_) | Self::Sink(Refused::Full { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Self::Sink(Refused::Spool { .. } | Refused::Closing) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -147,18 +183,23 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::NotFound(_) | Self::Method => Code::Unimplemented,
+            Self::Stranger => Code::PermissionDenied,
+            Self::NotFound(_) | Self::Method | Self::OnlyGet => Code::Unimplemented,
             Self::ContentType(_) | Self::ContentEncoding(_) => Code::Unimplemented,
             Self::TooLarge { .. } | Self::Snappy(SnappyError::TooLarge { .. }) => {
                 Code::ResourceExhausted
             }
             Self::BodyTime(_) => Code::DeadlineExceeded,
             Self::BodyBroken(_)
+            | Self::Query(_)
             | Self::Snappy(_)
             | Self::Gzip(_)
             | Self::GrpcFrame(_)
             | Self::Malformed(_)
-            | Self::Json(_) => Code::InvalidArgument,
+            | Self::Json(_)
+            | Self::Thrift(_)
+            | Self::Protobuf(_)
+            | Self::Batch(_) => Code::InvalidArgument,
             Self::Exhausted(_) | Self::Sink(Refused::Full { .. }) => Code::ResourceExhausted,
             Self::Sink(Refused::Spool { .. } | Refused::Closing) => Code::Unavailable,
         }

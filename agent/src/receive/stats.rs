@@ -9,8 +9,9 @@ use super::refusal::Reason;
 use crate::signal::Signal;
 
 /// HTTP statuses that the listeners answer with.
-const STATUSES: [StatusCode; 12] = [
+const STATUSES: [StatusCode; 13] = [
     StatusCode::OK,
+    StatusCode::ACCEPTED,
     StatusCode::NO_CONTENT,
     StatusCode::BAD_REQUEST,
     StatusCode::NOT_FOUND,
@@ -48,9 +49,10 @@ const CODES: [&str; 17] = [
 /// Counters since start.
 #[derive(Debug, Default)]
 pub struct Stats {
-    http: [[AtomicU64; STATUSES.len()]; 2],
-    grpc: [AtomicU64; CODES.len()],
-    refused: [[AtomicU64; Reason::ALL.len()]; 3],
+    http: [[AtomicU64; STATUSES.len()]; Protocol::ALL.len()],
+    grpc: [[AtomicU64; CODES.len()]; Protocol::ALL.len()],
+    refused: [[AtomicU64; Reason::ALL.len()]; Protocol::ALL.len()],
+    datagrams: [AtomicU64; Protocol::ALL.len()],
     forged: [AtomicU64; 3],
 }
 
@@ -61,6 +63,8 @@ pub struct Snapshot {
     pub requests: Vec<(&'static str, &'static str, u64)>,
     /// `guidon_receive_refused_total{listener,reason}`: requests and connections.
     pub refused: Vec<(&'static str, &'static str, u64)>,
+    /// `guidon_receive_datagrams_total{listener}`: datagrams that were read, refused ones included.
+    pub datagrams: Vec<(&'static str, u64)>,
     /// `guidon_receive_forged_total{signal}`: series or resources whose own guid was replaced.
     pub forged: Vec<(&'static str, u64)>,
 }
@@ -69,26 +73,39 @@ impl Stats {
     /// A request was answered with this status.
     pub(super) fn answered(&self, protocol: Protocol, status: StatusCode) {
         let place = STATUSES.iter().position(|&known| known == status);
-        let listener = usize::from(protocol == Protocol::OtlpHttp);
-        if let Some(counter) = place.and_then(|place| self.http.get(listener)?.get(place)) {
+        if let Some(counter) = place.and_then(|place| self.http.get(protocol as usize)?.get(place))
+        {
             add(counter, 1);
         }
     }
 
     /// A call was answered with this code.
-    pub(super) fn answered_grpc(&self, code: tonic::Code) {
-        if let Some(counter) = self.grpc.get(code as usize) {
+    pub(super) fn answered_grpc(&self, protocol: Protocol, code: tonic::Code) {
+        let counters = self.grpc.get(protocol as usize);
+        if let Some(counter) = counters.and_then(|counters| counters.get(code as usize)) {
             add(counter, 1);
+        }
+    }
+
+    /// Datagrams were read.
+    pub(super) fn datagrams(&self, protocol: Protocol, count: u64) {
+        if let Some(counter) = self.datagrams.get(protocol as usize) {
+            add(counter, count);
         }
     }
 
     /// A request or connection was refused.
     pub(super) fn refused(&self, protocol: Protocol, reason: Reason) {
+        self.refused_many(protocol, reason, 1);
+    }
+
+    /// So many were.
+    pub(super) fn refused_many(&self, protocol: Protocol, reason: Reason, count: u64) {
         let place = Reason::ALL.iter().position(|&known| known == reason);
         if let Some(counter) =
             place.and_then(|place| self.refused.get(protocol as usize)?.get(place))
         {
-            add(counter, 1);
+            add(counter, count);
         }
     }
 
@@ -107,18 +124,21 @@ impl Stats {
             0 => None,
             count => Some(count),
         };
-        for (protocol, counters) in [Protocol::RemoteWrite, Protocol::OtlpHttp]
-            .iter()
-            .zip(&self.http)
-        {
+        for (protocol, counters) in Protocol::ALL.iter().zip(&self.http) {
             for (status, counter) in STATUSES.iter().zip(counters) {
                 let row = |count| (protocol.as_str(), code_text(*status), count);
                 snapshot.requests.extend(read(counter).map(row));
             }
         }
-        for (code, counter) in CODES.iter().zip(&self.grpc) {
-            let row = |count| (Protocol::OtlpGrpc.as_str(), *code, count);
-            snapshot.requests.extend(read(counter).map(row));
+        for (protocol, counters) in Protocol::ALL.iter().zip(&self.grpc) {
+            for (code, counter) in CODES.iter().zip(counters) {
+                let row = |count| (protocol.as_str(), *code, count);
+                snapshot.requests.extend(read(counter).map(row));
+            }
+        }
+        for (protocol, counter) in Protocol::ALL.iter().zip(&self.datagrams) {
+            let row = |count| (protocol.as_str(), count);
+            snapshot.datagrams.extend(read(counter).map(row));
         }
         for (protocol, counters) in Protocol::ALL.iter().zip(&self.refused) {
             for (reason, counter) in Reason::ALL.iter().zip(counters) {
@@ -145,6 +165,7 @@ fn add(counter: &AtomicU64, count: u64) {
 fn code_text(status: StatusCode) -> &'static str {
     match status.as_u16() {
         200 => "200",
+        202 => "202",
         204 => "204",
         400 => "400",
         404 => "404",

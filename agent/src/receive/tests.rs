@@ -3,4 +3,5 @@
 mod grpc;
 mod hostile;
 mod http;
+mod jaeger;
 mod support;

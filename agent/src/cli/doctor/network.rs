@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use http::Uri;
 
 use super::Finding;
-use crate::config::Config;
+use crate::config::{Config, Jaeger};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// A receiver's clock and ours may differ by so much without harm.
@@ -105,6 +105,8 @@ fn ports(config: &Config) -> Vec<Finding> {
         ("receive.otlp_http", receive.otlp_http),
         ("receive.otlp_grpc", receive.otlp_grpc),
         ("receive.jaeger.http", receive.jaeger.http),
+        ("receive.jaeger.grpc", receive.jaeger.grpc),
+        ("receive.jaeger.sampling", receive.jaeger.sampling),
     ];
     let udp = [
         ("receive.jaeger.compact", receive.jaeger.compact),
@@ -142,6 +144,13 @@ fn ports(config: &Config) -> Vec<Finding> {
     taken
         .into_iter()
         .map(|(key, address, error)| {
+            if error.kind() == ErrorKind::AddrInUse && is_standard_jaeger(address, key) {
+                let found = format!("{key} = {address}: {error}");
+                let advice = format!(
+                    "the agent leaves it to the program that listens there; stop that one, or set {key} = false"
+                );
+                return Finding::warn("ports", found, advice);
+            }
             let advice = match error.kind() {
                 ErrorKind::AddrInUse => format!(
                     "the agent does not start: stop the program that listens there, or change {key}"
@@ -151,6 +160,19 @@ fn ports(config: &Config) -> Vec<Finding> {
             Finding::fail("ports", format!("{key} = {address}: {error}"), advice)
         })
         .collect()
+}
+
+/// Whether nobody asked for the listener: the agent starts without it.
+fn is_standard_jaeger(address: SocketAddr, key: &str) -> bool {
+    let Jaeger {
+        compact,
+        binary,
+        http,
+        grpc,
+        sampling,
+    } = Jaeger::standard();
+    let standard = [compact, binary, http, grpc, sampling].contains(&Some(address));
+    standard && key.starts_with("receive.jaeger.")
 }
 
 /// Whether what listens there answers like this program. Over TLS it cannot be told.
@@ -176,7 +198,7 @@ mod tests {
 
     use super::super::Level;
     use super::{ports, receiver};
-    use crate::config::Config;
+    use crate::config::{Config, Jaeger};
 
     /// Answers one request with this `Date`.
     fn server(date: &'static str) -> SocketAddr {
@@ -219,6 +241,7 @@ mod tests {
         config.api.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.receive.otlp_http = None;
         config.receive.otlp_grpc = None;
+        config.receive.jaeger = Jaeger::default();
         config.receive.remote_write = Some(other.local_addr().unwrap());
         let findings = ports(&config);
         assert_eq!(findings.len(), 1);

@@ -70,7 +70,9 @@ families! {
     RECEIVE_REQUESTS Counter "guidon_receive_requests_total" ["listener" "code"] ""
         "Requests answered, by HTTP status or gRPC code." <- "listeners" / "";
     RECEIVE_REFUSED Counter "guidon_receive_refused_total" ["listener" "reason"] ""
-        "Requests and connections refused." <- "listeners" / "";
+        "Requests, connections and datagrams refused." <- "listeners" / "";
+    RECEIVE_DATAGRAMS Counter "guidon_receive_datagrams_total" ["listener"] ""
+        "Datagrams read, refused ones included." <- "listeners" / "";
     RECEIVE_FORGED Counter "guidon_receive_forged_total" ["signal"] ""
         "Guids claimed by senders that are somebody else's, and replaced." <- "listeners" / "";
     LOGS_FILES Gauge "guidon_logs_files" [] ""

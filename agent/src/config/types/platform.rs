@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// `[receive] jaeger`: listeners for Jaeger clients. All absent: none.
+/// `[receive] jaeger`: listeners for Jaeger clients. All absent (`jaeger = false`): none.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Jaeger {
     /// UDP, Thrift compact protocol.
@@ -13,6 +13,25 @@ pub struct Jaeger {
     pub binary: Option<SocketAddr>,
     /// TCP, `POST /api/traces`.
     pub http: Option<SocketAddr>,
+    /// TCP, gRPC `jaeger.api_v2.CollectorService/PostSpans`.
+    pub grpc: Option<SocketAddr>,
+    /// TCP, `GET /sampling`: what share of their traces clients shall keep.
+    pub sampling: Option<SocketAddr>,
+}
+
+impl Jaeger {
+    /// Jaeger's own ports, on loopback: what a file that says nothing gets.
+    #[must_use]
+    pub fn standard() -> Self {
+        let port = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        Self {
+            compact: port(6831),
+            binary: port(6832),
+            http: port(14_268),
+            grpc: port(14_250),
+            sampling: port(5778),
+        }
+    }
 }
 
 /// `[docker.allow]`: what apps may ask for beyond a container of their own. Default: nothing, but

@@ -17,7 +17,7 @@ use crate::config::Guid;
 use crate::directory::docker::{LABEL_GUID, LABEL_OWNER};
 use crate::drive::DriveError;
 use crate::drive::app::{App, HealthCheck, Mount, MountKind, Namespace, Restart, Size, Span};
-use crate::drive::policy;
+use crate::drive::{environment, policy};
 
 /// Where ports are published unless told otherwise.
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -36,7 +36,8 @@ pub(super) async fn of(
         let secret = secret(&engine.allow.secret_files, name, path).await?;
         env.insert(name.clone(), secret);
     }
-    engine.environment.add_to(&mut env, guid, image_env);
+    let environment = environment::of_networks(&engine.environments, &app.networks).await;
+    environment.add_to(&mut env, guid, image_env);
 
     let mut labels: HashMap<String, String> = app.labels.clone().into_iter().collect();
     labels.insert(LABEL_GUID.to_owned(), guid.to_string());

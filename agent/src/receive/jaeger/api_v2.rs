@@ -2,6 +2,8 @@
 //! post, viewed through the borrowed model so that there is one mapping to OTLP.
 
 use super::model::{self, Value};
+use crate::signal::Malformed;
+use crate::signal::wire::{Cursor, WireType};
 
 /// `google.protobuf.Timestamp` and `Duration` share this shape.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -95,6 +97,35 @@ pub struct Batch {
 pub struct PostSpansRequest {
     #[prost(message, optional, tag = "1")]
     pub batch: Option<Batch>,
+}
+
+/// What is below a message that takes memory of its own: the fields, and what is below them.
+struct Below(&'static [(u32, Below)]);
+
+const LEAF: Below = Below(&[]);
+const LOGS: Below = Below(&[(2, LEAF)]);
+const PROCESS: Below = Below(&[(2, LEAF)]);
+const SPAN: Below = Below(&[(4, LEAF), (8, LEAF), (9, LOGS), (10, PROCESS)]);
+const REQUEST: Below = Below(&[(1, Below(&[(1, SPAN), (2, PROCESS)]))]);
+
+/// How many messages a [`PostSpansRequest`] holds: what decoding it will take memory for.
+pub(crate) fn messages(request: &[u8]) -> Result<usize, Malformed> {
+    count(Cursor::new(request), request, &REQUEST)
+}
+
+fn count(mut cursor: Cursor<'_>, request: &[u8], below: &Below) -> Result<usize, Malformed> {
+    let mut sum = 0;
+    while !cursor.is_empty() {
+        let (number, wire) = cursor.tag()?;
+        match below.0.iter().find(|(known, _)| *known == number) {
+            Some((_, below)) if wire == WireType::Len => {
+                let (start, end) = cursor.len_bounds()?;
+                sum += 1 + count(Cursor::window(request, start, end), request, below)?;
+            }
+            _ => cursor.skip(wire)?,
+        }
+    }
+    Ok(sum)
 }
 
 /// What makes a well-formed message no Jaeger batch.

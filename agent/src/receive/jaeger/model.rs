@@ -239,12 +239,16 @@ fn read_reference(reader: &mut Reader<'_>) -> Result<Reference> {
 
 fn read_span<'a>(reader: &mut Reader<'a>) -> Result<Span<'a>> {
     let mut span = Span::default();
-    let (mut low, mut high) = (0, 0);
+    let (mut low, mut high) = (None, 0);
+    let mut has_id = false;
     reader.structure(|reader, field| {
         match field.id {
-            1 => low = reader.i64(field, "Span.traceIdLow")?,
+            1 => low = Some(reader.i64(field, "Span.traceIdLow")?),
             2 => high = reader.i64(field, "Span.traceIdHigh")?,
-            3 => span.span_id = reader.i64(field, "Span.spanId")?.to_be_bytes(),
+            3 => {
+                span.span_id = reader.i64(field, "Span.spanId")?.to_be_bytes();
+                has_id = true;
+            }
             4 => span.parent_span_id = reader.i64(field, "Span.parentSpanId")?.to_be_bytes(),
             5 => span.operation = reader.string(field, "Span.operationName")?,
             6 => reader.list(field, Type::Struct, "Span.references", |reader| {
@@ -263,6 +267,10 @@ fn read_span<'a>(reader: &mut Reader<'a>) -> Result<Span<'a>> {
         }
         Ok(())
     })?;
+    let low = low.ok_or(ThriftError::Missing("Span.traceIdLow"))?;
+    if !has_id {
+        return Err(ThriftError::Missing("Span.spanId"));
+    }
     span.trace_id = trace_id(high, low);
     Ok(span)
 }

@@ -208,6 +208,12 @@ impl Writer {
         self.i64(3, 1);
     }
 
+    fn body(batch: &Batch<'_>) -> Vec<u8> {
+        let mut writer = Self::new(Protocol::Binary);
+        writer.bare(|writer| writer.batch(batch));
+        writer.out
+    }
+
     fn datagram(protocol: Protocol, batch: &Batch<'_>) -> Vec<u8> {
         let mut writer = Self::new(protocol);
         writer.message();
@@ -220,7 +226,17 @@ fn tag<'a>(key: &'a str, value: Value<'a>) -> model::Tag<'a> {
     model::Tag { key, value }
 }
 
-fn sample() -> Batch<'static> {
+/// For tests of the listeners.
+pub(in crate::receive) fn datagram(protocol: Protocol, batch: &Batch<'_>) -> Vec<u8> {
+    Writer::datagram(protocol, batch)
+}
+
+/// For tests of the listeners: what is posted to the collector.
+pub(in crate::receive) fn body(batch: &Batch<'_>) -> Vec<u8> {
+    Writer::body(batch)
+}
+
+pub(in crate::receive) fn sample() -> Batch<'static> {
     let mut trace_id = [0; 16];
     trace_id[0] = 0xfe;
     trace_id[15] = 9;
@@ -530,4 +546,45 @@ proptest! {
             let _ = to_resource_spans(&batch);
         }
     }
+}
+
+#[test]
+fn memory_is_counted_before_anything_is_decoded() {
+    // Batch, process, three process tags, span, two references, six tags, log and two fields; the
+    // field of a later version has the span's six tags once more.
+    let structs = 1 + 1 + 3 + 1 + 2 + 6 + 1 + 2;
+    let counted = thrift::structs(Protocol::Binary, &Writer::body(&sample()));
+    assert_eq!(counted, Ok(structs + 1 + 6));
+    let tags = vec![api_v2::KeyValue::default(); 3];
+    let log = api_v2::Log {
+        fields: tags.clone(),
+        ..Default::default()
+    };
+    let span = api_v2::Span {
+        tags,
+        logs: vec![log],
+        ..Default::default()
+    };
+    let request = api_v2::PostSpansRequest {
+        batch: Some(api_v2::Batch {
+            spans: vec![span; 2],
+            process: Some(api_v2::Process::default()),
+        }),
+    };
+    let bytes = prost::Message::encode_to_vec(&request);
+    assert_eq!(api_v2::messages(&bytes).unwrap(), 1 + 1 + 2 * (1 + 3 + 1 + 3));
+    assert!(api_v2::messages(&bytes[..bytes.len() - 1]).is_err());
+}
+
+#[test]
+fn a_span_without_ids_is_refused() {
+    let mut writer = Writer::new(Protocol::Binary);
+    writer.bare(|writer| {
+        writer.structure(1, |writer| writer.string(1, "shop"));
+        writer.list(2, &[()], |_, ()| {});
+    });
+    assert_eq!(
+        decode_batch(Protocol::Binary, &writer.out),
+        Err(ThriftError::Missing("Span.traceIdLow"))
+    );
 }

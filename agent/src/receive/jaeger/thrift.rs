@@ -83,6 +83,14 @@ pub struct Reader<'a> {
     input: &'a [u8],
     at: usize,
     depth: u8,
+    structs: usize,
+}
+
+/// How many structs `body` (itself one) holds: what decoding it will take memory for.
+pub fn structs(protocol: Protocol, body: &[u8]) -> Result<usize> {
+    let mut reader = Reader::new(protocol, body);
+    reader.skip_value(Type::Struct)?;
+    Ok(reader.structs)
 }
 
 type Result<T> = std::result::Result<T, ThriftError>;
@@ -96,6 +104,7 @@ impl<'a> Reader<'a> {
             input,
             at: 0,
             depth: 0,
+            structs: 0,
         }
     }
 
@@ -146,6 +155,7 @@ impl<'a> Reader<'a> {
         mut visit: impl FnMut(&mut Self, Field) -> Result<()>,
     ) -> Result<()> {
         self.enter()?;
+        self.structs += 1;
         let mut last_id = 0i16;
         while let Some(field) = self.field(last_id)? {
             last_id = field.id;

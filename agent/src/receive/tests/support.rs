@@ -10,12 +10,13 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Guid;
 use crate::forward::Refused;
-use crate::receive::{Limits, OtlpMetrics, Peers, Protocol, Receiver, Sender, Sink, serve};
+use crate::receive::{Audience, Limits, OtlpMetrics, Peers, Place, Protocol, Receiver, Sender, Sink, serve, serve_datagrams};
 use crate::signal::{Frame, Tag, snappy};
 
 /// Remembers frames, or refuses them.
@@ -74,11 +75,16 @@ impl Sink for Memory {
 struct OneApp;
 
 impl Peers for OneApp {
-    fn sender(&self, _peer: SocketAddr, _local: SocketAddr) -> Sender {
+    fn sender(&self, _peer: SocketAddr, _local: SocketAddr, _udp: bool) -> Sender {
         Sender {
             tag: Tag::new("app-1".parse().unwrap()).with_container(&"c".repeat(64), "web"),
             trusted: false,
+            place: Place::Container,
         }
+    }
+
+    fn knows(&self, guid: &Guid) -> bool {
+        ["app-1", "app-2"].contains(&guid.as_str())
     }
 }
 
@@ -86,22 +92,38 @@ impl Peers for OneApp {
 pub(super) struct House {
     pub(super) sink: Memory,
     pub(super) receiver: Arc<Receiver<Memory>>,
-    pub(super) addresses: [SocketAddr; 3],
+    pub(super) addresses: [SocketAddr; Protocol::ALL.len()],
     pub(super) stop: CancellationToken,
     pub(super) tasks: Vec<JoinHandle<()>>,
 }
 
 impl House {
     pub(super) async fn new(limits: Limits, otlp_metrics: OtlpMetrics) -> Self {
+        Self::with_peers(limits, otlp_metrics, Arc::new(OneApp)).await
+    }
+
+    pub(super) async fn with_peers(
+        limits: Limits,
+        otlp_metrics: OtlpMetrics,
+        peers: Arc<dyn Peers>,
+    ) -> Self {
         let sink = Memory::default();
-        let receiver = Receiver::new(sink.clone(), Arc::new(OneApp), otlp_metrics, limits);
+        let receiver = Receiver::new(sink.clone(), peers, otlp_metrics, limits);
         let stop = CancellationToken::new();
         let mut addresses = Vec::new();
         let mut tasks = Vec::new();
         for protocol in Protocol::ALL {
+            if protocol.datagrams().is_some() {
+                let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+                addresses.push(socket.local_addr().unwrap());
+                let serving =
+                    serve_datagrams(socket, protocol, Audience::Anyone, Arc::clone(&receiver), stop.clone());
+                tasks.push(tokio::spawn(serving));
+                continue;
+            }
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());
-            let serving = serve(listener, protocol, Arc::clone(&receiver), stop.clone());
+            let serving = serve(listener, protocol, Audience::Anyone, Arc::clone(&receiver), stop.clone());
             tasks.push(tokio::spawn(serving));
         }
         Self {
@@ -167,14 +189,23 @@ pub(super) async fn send(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Answer {
-    let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new())
-        .http2_only(http2)
-        .build_http();
     let mut request = Request::post(format!("http://{address}{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Full::new(body.into())).unwrap();
+    ask(http2, request.body(Full::new(body.into())).unwrap()).await
+}
+
+/// Asks over a connection of its own.
+pub(super) async fn get(address: SocketAddr, path: &str) -> Answer {
+    let request = Request::get(format!("http://{address}{path}"));
+    ask(false, request.body(Full::default()).unwrap()).await
+}
+
+async fn ask(http2: bool, request: Request<Full<Bytes>>) -> Answer {
+    let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new())
+        .http2_only(http2)
+        .build_http();
     let response = client.request(request).await.unwrap();
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap();

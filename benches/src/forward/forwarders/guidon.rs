@@ -56,6 +56,8 @@ node = false
 [receive]
 remote_write = "{remote_write}"
 otlp_http = "{otlp}"
+jaeger = false
+apps = false
 
 [spool]
 durability = "{durability}"
