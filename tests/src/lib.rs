@@ -20,6 +20,7 @@ pub mod forward;
 pub mod otlp;
 pub mod program;
 pub mod promtool;
+pub mod python;
 pub mod remote_write;
 pub mod sample;
 pub mod server;

@@ -9,11 +9,11 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use guidon_tests::python::{environment, scripts};
 use guidon_tests::{Agent, Program, PrometheusServer, eventually, free_port, skip};
 use serde_json::Value;
 use xtask::child::Running;
 use xtask::http::{Request, Server, send};
-use xtask::run::{find_program, root, target_dir};
 
 const HOST: &str = "the-host";
 
@@ -162,39 +162,9 @@ fn vmagent_arrives_unchanged_but_for_the_guid() {
     drop(vmagent);
 }
 
-/// A virtual environment with OpenTelemetry's SDK, kept between runs; or why there is none.
-static PYTHON: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
-    let requirements = scripts().join("requirements.txt");
-    let folder = target_dir().join("python-clients");
-    let python = folder.join("bin/python");
-    // Done once its requirements are noted, so that other ones make it anew.
-    let noted = folder.join("requirements.txt");
-    let wanted = std::fs::read(&requirements).map_err(|error| error.to_string())?;
-    if std::fs::read(&noted).is_ok_and(|noted| noted == wanted) {
-        return Ok(python);
-    }
-    let run = |program: &Path, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output();
-        let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        }
-    };
-    let system = find_program("python3").ok_or("python3 is missing")?;
-    run(
-        &system,
-        &["-m", "venv", "--clear", &folder.display().to_string()],
-    )?;
-    let list = requirements.display().to_string();
-    run(&python, &["-m", "pip", "install", "--quiet", "-r", &list])?;
-    std::fs::write(noted, wanted).map_err(|error| error.to_string())?;
-    Ok(python)
-});
-
-fn scripts() -> PathBuf {
-    root().join("tests/python")
-}
+/// OpenTelemetry's SDK.
+static PYTHON: LazyLock<Result<PathBuf, String>> =
+    LazyLock::new(|| environment("python-clients", "requirements.txt"));
 
 /// The Python sink.
 struct Sink {

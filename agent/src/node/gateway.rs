@@ -94,10 +94,11 @@ pub(super) async fn follow(rooms: Weak<Rooms>) {
                 let mut told = told;
                 told.settled = current.settled || is_connected || !config.receive.apps;
                 let changed = *current != told;
-                if changed {
-                    tracing::info!(gateway = ?known, "apps are told where to report");
-                    *current = told;
+                if changed && told.settled {
+                    let endpoint = told.bridge.otlp_http.as_deref().unwrap_or("none");
+                    tracing::info!(otlp = endpoint, "apps are told where to report");
                 }
+                *current = told;
                 changed
             });
         }
