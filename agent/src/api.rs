@@ -16,8 +16,10 @@ mod bus;
 mod console;
 mod describe;
 mod error;
+mod exporters;
 mod handles;
 mod health;
+mod logs;
 mod metrics;
 pub mod model;
 mod negotiate;
@@ -27,6 +29,7 @@ mod status;
 mod tls;
 
 pub use access::Access;
+pub(crate) use handles::blocking;
 pub use handles::*;
 pub use server::{ServeError, Server};
 pub use tls::{TlsError, server_config};

@@ -10,6 +10,8 @@ mod bus;
 mod check;
 mod client;
 mod doctor;
+mod exporters;
+mod logs;
 mod output;
 mod run;
 mod spool;
@@ -78,6 +80,8 @@ fn dispatch(args: Args, output: &mut Output) -> Result<Verdict, CommandError> {
         Command::Status(api) => client::block_on(status::run(&api, output)),
         Command::Top(top) => client::block_on(top::run(&top, output)),
         Command::Bus(bus) => client::block_on(bus::run(&bus, output)),
+        Command::Logs(logs) => client::block_on(logs::run(&logs, output)),
+        Command::Exporters(exporters) => client::block_on(exporters::run(&exporters, output)),
         Command::App(app) => client::block_on(app::run(&app, output)),
     }
 }

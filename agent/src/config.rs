@@ -11,6 +11,7 @@
 mod difference;
 mod guid;
 mod host;
+mod kept;
 mod network;
 mod problem;
 mod read;
@@ -30,6 +31,7 @@ use std::path::Path;
 pub use difference::{Change, Effect};
 pub use guid::{Guid, InvalidGuid};
 pub use host::{HostGuidError, host_guid};
+pub use kept::{Kept, KeptError, Put};
 pub use network::{InvalidNetwork, Network};
 pub use problem::{ConfigError, Origin, Problem};
 pub use secret::{Secret, TokenError};

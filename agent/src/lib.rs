@@ -17,3 +17,4 @@ pub mod kernel;
 pub mod node;
 pub mod receive;
 pub mod signal;
+pub mod stack;

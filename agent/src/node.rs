@@ -17,6 +17,7 @@ mod own_metrics;
 mod reload;
 mod rooms;
 mod status;
+mod targets;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,9 +27,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::foundation::Foundation;
 use self::rooms::Rooms;
 use crate::api::ServeError;
-use crate::config::{Config, HostGuidError};
+use crate::config::{Config, HostGuidError, KeptError};
 use crate::drive::DriveError;
 use crate::forward::StartError;
+use crate::stack::ExporterError;
 
 /// How long senders may go on delivering after the agent was told to stop.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -81,6 +83,12 @@ pub enum NodeError {
     /// What apps should run cannot be read.
     #[error(transparent)]
     Apps(#[from] DriveError),
+    /// What log files are followed cannot be read.
+    #[error(transparent)]
+    LogTargets(#[from] KeptError),
+    /// What exporters there are cannot be read.
+    #[error(transparent)]
+    Exporters(#[from] ExporterError),
 }
 
 /// Runs until SIGTERM or SIGINT.

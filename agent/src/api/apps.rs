@@ -16,7 +16,7 @@ use crate::config::Guid;
 use crate::drive::{App, AppStatus, Outcome};
 
 /// The guid in the path.
-pub(super) struct GuidPath(Guid);
+pub(super) struct GuidPath(pub(super) Guid);
 
 impl<S: Send + Sync> FromRequestParts<S> for GuidPath {
     type Rejection = ApiError;

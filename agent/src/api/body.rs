@@ -5,12 +5,39 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::ApiError;
+use crate::config::Put;
 
 const MOST_BODY_BYTES: usize = 1 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads a body that is a `T`; what is wrong in it is named.
+pub(super) async fn read<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, ApiError> {
+    let json = bytes(headers, body).await?;
+    let reader = &mut serde_json::Deserializer::from_slice(&json);
+    serde_path_to_error::deserialize(reader).map_err(|error| {
+        let field = error.path().to_string();
+        let message = error.inner().to_string();
+        let answer = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message);
+        match field.as_str() {
+            "." => answer,
+            _ => answer.at_field(field),
+        }
+    })
+}
+
+/// The status of an answer to a `PUT`.
+pub(super) fn status_of(outcome: Put) -> StatusCode {
+    match outcome {
+        Put::Created => StatusCode::CREATED,
+        Put::Changed | Put::Unchanged => StatusCode::OK,
+    }
+}
 
 /// Reads a body that is JSON, whatever it says.
 pub(super) async fn bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {

@@ -9,7 +9,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, Secur
 use utoipa::{Modify, OpenApi};
 
 use super::routes::Context;
-use super::{apps, bus, console, health, metrics, status};
+use super::{apps, bus, console, exporters, health, logs, metrics, status};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,6 +32,15 @@ use super::{apps, bus, console, health, metrics, status};
         apps::make,
         apps::show,
         apps::remove,
+        logs::list,
+        logs::put,
+        logs::show,
+        logs::remove,
+        exporters::list,
+        exporters::put,
+        exporters::show,
+        exporters::remove,
+        exporters::targets,
         bus::read,
     ),
     modifiers(&Token),

@@ -4,9 +4,11 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::handles::{BusError, ReloadError, Unavailable};
+use super::handles::{BusError, LogTargetError, ReloadError, Unavailable};
 use super::model::{ErrorBody, ErrorDetail};
 use crate::drive::DriveError;
+use crate::receive::logs::InvalidTarget;
+use crate::stack::ExporterError;
 
 /// An answer that says why not.
 #[derive(Debug, Clone)]
@@ -89,6 +91,40 @@ impl From<DriveError> for ApiError {
         match error.field() {
             Some(field) => answer.at_field(field),
             None => answer,
+        }
+    }
+}
+
+impl From<ExporterError> for ApiError {
+    fn from(error: ExporterError) -> Self {
+        let message = error.to_string();
+        match error {
+            ExporterError::Invalid { field, .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message).at_field(field)
+            }
+            ExporterError::TooMany => Self::new(StatusCode::CONFLICT, "too_many", message),
+            ExporterError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", message),
+            ExporterError::Storage(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage", message)
+            }
+        }
+    }
+}
+
+impl From<LogTargetError> for ApiError {
+    fn from(error: LogTargetError) -> Self {
+        let message = error.to_string();
+        match error {
+            LogTargetError::Invalid(InvalidTarget::Forbidden { .. }) => {
+                Self::new(StatusCode::FORBIDDEN, "forbidden", message).at_field("files")
+            }
+            LogTargetError::Invalid(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message).at_field("files")
+            }
+            LogTargetError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", message),
+            LogTargetError::Storage(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage", message)
+            }
         }
     }
 }

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::model::{Readiness, ReloadReport, Status};
-use crate::config::{ConfigError, Guid};
+use super::model::{LogTargetStatus, Readiness, ReloadReport, Status};
+use crate::config::{ConfigError, Guid, KeptError, Put};
 use crate::drive::{App, AppStatus, DriveError, Outcome};
+use crate::receive::logs::InvalidTarget;
 use crate::signal::series::Format;
 use crate::signal::{Frame, Signal};
+use crate::stack::{Exporter, ExporterError, ExporterStatus, Exporters, TargetGroup};
 
 /// Everything that the API can ask. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +21,8 @@ pub struct Handles {
     pub apps: Arc<dyn AppsHandle>,
     pub status: Arc<dyn StatusHandle>,
     pub metrics: Arc<dyn MetricsHandle>,
+    pub logs: Arc<dyn LogsHandle>,
+    pub exporters: Arc<dyn ExportersHandle>,
     pub bus: Arc<dyn BusHandle>,
     pub reload: Arc<dyn ReloadHandle>,
 }
@@ -29,6 +34,77 @@ pub trait AppsHandle: Send + Sync {
     fn list(&self) -> BoxFuture<'_, Result<Vec<AppStatus>, DriveError>>;
     fn get(&self, guid: Guid) -> BoxFuture<'_, Result<AppStatus, DriveError>>;
     fn remove(&self, guid: Guid) -> BoxFuture<'_, Result<(), DriveError>>;
+}
+
+/// Follows files as an app's.
+pub trait LogsHandle: Send + Sync {
+    /// Idempotent; kept over restarts.
+    fn put(
+        &self,
+        guid: Guid,
+        files: Vec<String>,
+    ) -> BoxFuture<'_, Result<(Put, LogTargetStatus), LogTargetError>>;
+    fn list(&self) -> BoxFuture<'_, Vec<LogTargetStatus>>;
+    fn get(&self, guid: Guid) -> BoxFuture<'_, Result<LogTargetStatus, LogTargetError>>;
+    fn remove(&self, guid: Guid) -> BoxFuture<'_, Result<(), LogTargetError>>;
+}
+
+/// Why files are not followed.
+#[derive(Debug, thiserror::Error)]
+pub enum LogTargetError {
+    /// 422; or 403, where the configuration forbids it.
+    #[error(transparent)]
+    Invalid(#[from] InvalidTarget),
+    /// 404.
+    #[error("app {0} has no extra log target")]
+    NotFound(Guid),
+    /// 503.
+    #[error(transparent)]
+    Storage(#[from] KeptError),
+}
+
+/// Registers exporters.
+pub trait ExportersHandle: Send + Sync {
+    /// Idempotent; kept over restarts.
+    fn put(&self, name: String, exporter: Exporter) -> BoxFuture<'_, Result<Put, ExporterError>>;
+    fn list(&self) -> Vec<ExporterStatus>;
+    fn get(&self, name: &str) -> Result<ExporterStatus, ExporterError>;
+    fn remove(&self, name: String) -> BoxFuture<'_, Result<(), ExporterError>>;
+    fn targets(&self) -> Vec<TargetGroup>;
+}
+
+impl ExportersHandle for Exporters {
+    fn put(&self, name: String, exporter: Exporter) -> BoxFuture<'_, Result<Put, ExporterError>> {
+        let exporters = self.clone();
+        blocking(move || Self::put(&exporters, &name, exporter)).boxed()
+    }
+
+    fn list(&self) -> Vec<ExporterStatus> {
+        Self::list(self)
+    }
+
+    fn get(&self, name: &str) -> Result<ExporterStatus, ExporterError> {
+        Self::get(self, name)
+    }
+
+    fn remove(&self, name: String) -> BoxFuture<'_, Result<(), ExporterError>> {
+        let exporters = self.clone();
+        blocking(move || Self::remove(&exporters, &name)).boxed()
+    }
+
+    fn targets(&self) -> Vec<TargetGroup> {
+        Self::targets(self)
+    }
+}
+
+/// Runs what writes to disk where it may wait.
+pub(crate) async fn blocking<T: Send + 'static, E: Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// Tells how the agent is.

@@ -2,6 +2,7 @@
 
 mod bus;
 mod status;
+mod targets;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,6 +11,7 @@ use crate::drive::{AppStatus, Outcome};
 
 pub use bus::*;
 pub use status::*;
+pub use targets::*;
 
 /// The one shape of every error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

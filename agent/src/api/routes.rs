@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use super::access::{self, Access};
 use super::error::ApiError;
 use super::handles::Handles;
-use super::{apps, bus, console, describe, health, metrics, status};
+use super::{apps, bus, console, describe, exporters, health, logs, metrics, status};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const EXPORTER: &str = "/api/v1/exporters/{name}";
 
 /// What handlers need.
 #[derive(Clone)]
@@ -47,6 +49,15 @@ pub(super) fn table() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
         (Method::PUT, "/api/v1/apps/{guid}", put(apps::make)),
         (Method::GET, "/api/v1/apps/{guid}", get(apps::show)),
         (Method::DELETE, "/api/v1/apps/{guid}", delete(apps::remove)),
+        (Method::GET, "/api/v1/logs", get(logs::list)),
+        (Method::PUT, "/api/v1/logs/{guid}", put(logs::put)),
+        (Method::GET, "/api/v1/logs/{guid}", get(logs::show)),
+        (Method::DELETE, "/api/v1/logs/{guid}", delete(logs::remove)),
+        (Method::GET, "/api/v1/exporters", get(exporters::list)),
+        (Method::PUT, EXPORTER, put(exporters::put)),
+        (Method::GET, EXPORTER, get(exporters::show)),
+        (Method::DELETE, EXPORTER, delete(exporters::remove)),
+        (Method::GET, "/api/v1/targets", get(exporters::targets)),
         (Method::GET, "/api/v1/bus/{signal}", get(bus::read)),
     ]
 }

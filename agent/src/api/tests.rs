@@ -8,6 +8,7 @@ mod bus;
 mod fakes;
 mod limits;
 mod pages;
+mod targets;
 mod tls;
 
 use std::net::SocketAddr;

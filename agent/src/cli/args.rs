@@ -27,6 +27,10 @@ pub(super) enum Command {
     Top(TopArgs),
     /// Make apps exist, show them, make them go
     App(AppArgs),
+    /// Follow log files as an app's
+    Logs(LogsArgs),
+    /// Register exporters for Prometheus to scrape
+    Exporters(ExportersArgs),
     /// Read the local bus
     Bus(BusArgs),
     /// Look at the spools of this machine, and repair them
@@ -188,6 +192,64 @@ pub(super) struct PutArgs {
     /// Arguments for the command
     #[arg(last = true)]
     pub(super) args: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct LogsArgs {
+    #[command(flatten)]
+    pub(super) api: ApiArgs,
+    #[command(subcommand)]
+    pub(super) command: LogsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LogsCommand {
+    /// Follow these files as the app's
+    Put {
+        guid: String,
+        /// Absolute path; `*` and `?` match within a component
+        #[arg(required = true)]
+        files: Vec<String>,
+    },
+    /// List what is followed, and how far
+    Ls,
+    /// Show one app's files
+    Show { guid: String },
+    /// Follow the app's files no longer
+    Rm { guid: String },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ExportersArgs {
+    #[command(flatten)]
+    pub(super) api: ApiArgs,
+    #[command(subcommand)]
+    pub(super) command: ExportersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ExportersCommand {
+    /// Register an exporter, or change it
+    Put {
+        name: String,
+        /// Host and port
+        address: String,
+        /// Path of its metrics [default: /metrics]
+        #[arg(long)]
+        path: Option<String>,
+        /// Ask it over TLS
+        #[arg(long)]
+        https: bool,
+        /// Put a label on its series (`guid` says whose it is); repeat for more
+        #[arg(long, short, value_name = "NAME=VALUE", value_parser = pair)]
+        label: Vec<(String, String)>,
+    },
+    /// List the exporters of this node and how they are
+    Ls,
+    /// Show one exporter
+    Show { name: String },
+    /// Forget an exporter
+    Rm { name: String },
 }
 
 #[derive(Debug, clap::Args)]

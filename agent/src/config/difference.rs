@@ -63,6 +63,7 @@ impl Config {
             Live receive.jaeger;
             Live receive.apps;
             Live receive.logs;
+            Live receive.log_files;
             Live receive.trusted;
             Live spool.max_bytes;
             Live spool.when_full;

@@ -89,6 +89,7 @@ fn receive(section: &mut Section<'_>, receive: &mut Receive) {
     section.switchable("jaeger", &mut receive.jaeger, jaeger);
     section.set("apps", &mut receive.apps, boolean);
     section.set("logs", &mut receive.logs, boolean);
+    section.set("log_files", &mut receive.log_files, list(path));
     section.set("trusted", &mut receive.trusted, list(network));
 }
 

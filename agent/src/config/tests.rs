@@ -441,6 +441,7 @@ fn a_difference_notices_every_key() {
         jaeger = { compact = "127.0.0.1:1", binary = "127.0.0.1:2", http = "127.0.0.1:3", grpc = "127.0.0.1:4", sampling = "127.0.0.1:5" }
         apps = false
         logs = true
+        log_files = ["/l"]
         trusted = ["::/0"]
         [spool]
         max_bytes = "1GiB"

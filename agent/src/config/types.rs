@@ -130,6 +130,9 @@ pub struct Receive {
     pub apps: bool,
     /// Tail the logs of the node's containers.
     pub logs: bool,
+    /// Folders and files of the host that apps' extra log targets may name, with what is below
+    /// them. Default `/var/log`.
+    pub log_files: Vec<PathBuf>,
     /// Senders whose own guid labels are believed.
     pub trusted: Vec<Network>,
 }
@@ -142,6 +145,7 @@ impl Default for Receive {
             jaeger: Jaeger::standard(),
             apps: true,
             logs: false,
+            log_files: vec![PathBuf::from("/var/log")],
             trusted: Vec::new(),
         }
     }

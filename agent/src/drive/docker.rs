@@ -84,7 +84,11 @@ pub(super) enum Created {
 }
 
 impl Engine {
-    pub(super) fn new(docker: config::Docker, owner: Owner, environments: watch::Receiver<Environments>) -> Self {
+    pub(super) fn new(
+        docker: config::Docker,
+        owner: Owner,
+        environments: watch::Receiver<Environments>,
+    ) -> Self {
         Self {
             socket: docker.socket,
             owner,

@@ -142,7 +142,9 @@ async fn ask(socket: &Path) -> Result<IpAddr, NoGateway> {
     match tokio::time::timeout(ASK_TIMEOUT, asked).await {
         Ok(Ok(network)) => gateway(&network).ok_or(NoGateway::NoAddress),
         Ok(Err(error)) => Err(NoGateway::Docker(reason(&error))),
-        Err(_) => Err(NoGateway::Docker(format!("no answer within {ASK_TIMEOUT:?}"))),
+        Err(_) => Err(NoGateway::Docker(format!(
+            "no answer within {ASK_TIMEOUT:?}"
+        ))),
     }
 }
 
@@ -171,7 +173,10 @@ mod tests {
     #[test]
     fn the_gateway_is_the_one_told_or_the_first_of_the_subnet() {
         for (ipam, expected) in [
-            (r#"[{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.9"}]"#, Some("172.17.0.9")),
+            (
+                r#"[{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.9"}]"#,
+                Some("172.17.0.9"),
+            ),
             (r#"[{"Subnet": "172.17.0.0/16"}]"#, Some("172.17.0.1")),
             (
                 r#"[{"Subnet": "fd00::/64", "Gateway": "fd00::1"}, {"Subnet": "10.1.0.0/24"}]"#,

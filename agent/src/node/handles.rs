@@ -26,6 +26,8 @@ pub(super) fn of(rooms: &Arc<Rooms>) -> Handles {
         apps: rooms.clone(),
         status: rooms.clone(),
         metrics: rooms.clone(),
+        logs: rooms.clone(),
+        exporters: Arc::new(rooms.exporters.clone()),
         bus: rooms.clone(),
         reload: rooms.clone(),
     }

@@ -91,14 +91,44 @@ fn wanted(config: &config::Receive) -> Vec<Wanted> {
     };
     let (jaeger, standard) = (&config.jaeger, Jaeger::standard());
     [
-        ("receive.remote_write", RemoteWrite, config.remote_write, None),
+        (
+            "receive.remote_write",
+            RemoteWrite,
+            config.remote_write,
+            None,
+        ),
         ("receive.otlp_http", OtlpHttp, config.otlp_http, None),
         ("receive.otlp_grpc", OtlpGrpc, config.otlp_grpc, None),
-        ("receive.jaeger.compact", JaegerCompact, jaeger.compact, standard.compact),
-        ("receive.jaeger.binary", JaegerBinary, jaeger.binary, standard.binary),
-        ("receive.jaeger.http", JaegerHttp, jaeger.http, standard.http),
-        ("receive.jaeger.grpc", JaegerGrpc, jaeger.grpc, standard.grpc),
-        ("receive.jaeger.sampling", JaegerSampling, jaeger.sampling, standard.sampling),
+        (
+            "receive.jaeger.compact",
+            JaegerCompact,
+            jaeger.compact,
+            standard.compact,
+        ),
+        (
+            "receive.jaeger.binary",
+            JaegerBinary,
+            jaeger.binary,
+            standard.binary,
+        ),
+        (
+            "receive.jaeger.http",
+            JaegerHttp,
+            jaeger.http,
+            standard.http,
+        ),
+        (
+            "receive.jaeger.grpc",
+            JaegerGrpc,
+            jaeger.grpc,
+            standard.grpc,
+        ),
+        (
+            "receive.jaeger.sampling",
+            JaegerSampling,
+            jaeger.sampling,
+            standard.sampling,
+        ),
     ]
     .into_iter()
     .filter_map(|(key, protocol, address, standard)| {
@@ -215,7 +245,10 @@ impl Listeners {
         });
         let mut outcome = Ok(());
         for &(protocol, own) in &self.addresses {
-            let is_there = gateway.listening.iter().any(|(known, _)| *known == protocol);
+            let is_there = gateway
+                .listening
+                .iter()
+                .any(|(known, _)| *known == protocol);
             if !own.ip().is_loopback() || is_there {
                 continue;
             }

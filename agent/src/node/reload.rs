@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::NodeError;
 use super::listeners::Listeners;
-use super::rooms::{Rooms, start_logs, stop_logs};
+use super::rooms::Rooms;
 use crate::api::ReloadError;
 use crate::api::model::ReloadReport;
 use crate::config::{self, Config, Effect, Secret};
@@ -83,13 +83,7 @@ impl Rooms {
                 }
             }
         }
-        if in_force.receive.logs != old.receive.logs {
-            if in_force.receive.logs {
-                replaceable.logs = start_logs(&in_force, &self.around);
-            } else {
-                stop_logs(replaceable.logs.take()).await;
-            }
-        }
+        self.follow_logs(replaceable, &in_force).await;
         self.access.set_token(token);
         self.collector.set_interval(in_force.collect.interval);
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);

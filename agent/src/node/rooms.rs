@@ -8,20 +8,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::foundation::Foundation;
-use super::listeners::{Listeners, Surroundings};
 use super::gateway::{self, Told};
+use super::listeners::{Listeners, Surroundings};
 use super::{GRACE, NodeError, NodeOptions, handles, own_metrics};
 use crate::api::{Access, Server};
 use crate::collect::containers::Source;
 use crate::collect::{self, Collector, node::Roots};
-use crate::config::{Config, Guid};
+use crate::config::{Config, Guid, Kept};
 use crate::directory::Directory;
 use crate::directory::docker::{Health, Owner, Watcher};
 use crate::drive::{Apps, Settings};
 use crate::forward::Forward;
 use crate::kernel::Kernel;
 use crate::receive::Protocol;
-use crate::receive::logs::{self, LogTailer};
+use crate::receive::logs::{self, FileTarget, LogTailer};
+use crate::stack::Exporters;
 
 /// Where Docker keeps a folder per container, unless it was told otherwise.
 const DOCKER_CONTAINERS: &str = "/var/lib/docker/containers";
@@ -42,6 +43,8 @@ pub(super) struct Rooms {
     pub(super) collector: Arc<Collector>,
     pub(super) docker: Health,
     pub(super) apps: Apps,
+    pub(super) log_targets: Arc<Kept<FileTarget>>,
+    pub(super) exporters: Exporters,
     /// One reload at a time; also what a reload replaces.
     pub(super) replaceable: tokio::sync::Mutex<Replaceable>,
     pub(super) access: Arc<Access>,
@@ -107,6 +110,10 @@ impl Rooms {
             docker.clone(),
             Handle::current(),
         )?;
+        let log_targets = Arc::new(Kept::open(config.data_dir.join("log-targets"))?);
+        let exporters = Exporters::open(&config.data_dir, guid.clone())?;
+        let looked_at = exporters.clone();
+        tasks.push(until(&stop, async move { looked_at.run().await }));
         tasks.push(until(&stop, watcher.run()));
         let mended = apps.clone();
         tasks.push(until(&stop, async move { mended.run().await }));
@@ -133,11 +140,6 @@ impl Rooms {
             collector.run(inlet, events, stop).await;
         }));
 
-        let logs = config
-            .receive
-            .logs
-            .then(|| start_logs(&config, &around))
-            .flatten();
         tracing::info!(
             %guid,
             api = %server.local_address(),
@@ -156,7 +158,12 @@ impl Rooms {
             collector,
             docker,
             apps,
-            replaceable: tokio::sync::Mutex::new(Replaceable { listeners, logs }),
+            replaceable: tokio::sync::Mutex::new(Replaceable {
+                listeners,
+                logs: None,
+            }),
+            log_targets,
+            exporters,
             access: server.access(),
             around,
             told,
@@ -165,6 +172,10 @@ impl Rooms {
             tasks: Mutex::new(tasks),
             api: Mutex::new(None),
         });
+        {
+            let replaceable = &mut *rooms.replaceable.lock().await;
+            rooms.follow_logs(replaceable, &rooms.config()).await;
+        }
         own_metrics::register(&rooms);
         let following = until(&stop, gateway::follow(Arc::downgrade(&rooms)));
         rooms
@@ -252,7 +263,7 @@ fn listening(listeners: &Listeners) -> String {
 /// Starts tailing; where that cannot be, says so and goes on without.
 pub(super) fn start_logs(config: &Config, around: &Surroundings) -> Option<Arc<LogTailer>> {
     let options = logs::Options {
-        containers: DOCKER_CONTAINERS.into(),
+        containers: config.receive.logs.then(|| DOCKER_CONTAINERS.into()),
         state: config.data_dir.join("logs"),
         host: around.directory.host().clone(),
     };

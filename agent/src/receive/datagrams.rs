@@ -43,6 +43,8 @@ const DROPS_INTERVAL: Duration = Duration::from_secs(2);
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 /// Rounds of gathering after the stop: what the kernel had taken by then.
 const LAST_ROUNDS: usize = 64;
+/// How long the last round waits for a sign of more.
+const LAST_WAIT: Duration = Duration::from_millis(20);
 
 /// Serves a socket until `stop`; then hands on what the kernel has already, within
 /// [`Limits::shutdown_time`](super::Limits::shutdown_time). Does nothing for protocols that do not
@@ -72,7 +74,10 @@ pub async fn serve_datagrams<S: Sink>(
         complained: None,
     };
     let dropped = DroppedByKernel::new(&listener.socket);
-    let (receiver, permits) = (Arc::clone(&listener.receiver), Arc::new(Semaphore::new(UNDER_WAY)));
+    let (receiver, permits) = (
+        Arc::clone(&listener.receiver),
+        Arc::new(Semaphore::new(UNDER_WAY)),
+    );
     let under_way = TaskTracker::new();
     let receive = async {
         loop {
@@ -95,7 +100,9 @@ pub async fn serve_datagrams<S: Sink>(
         let mut dropped = dropped;
         loop {
             tokio::time::sleep(DROPS_INTERVAL).await;
-            receiver.stats.refused_many(protocol, Reason::SocketFull, dropped.more());
+            receiver
+                .stats
+                .refused_many(protocol, Reason::SocketFull, dropped.more());
         }
     };
     tokio::select! {
@@ -105,15 +112,23 @@ pub async fn serve_datagrams<S: Sink>(
     }
     let last = async {
         for _ in 0..LAST_ROUNDS {
-            let Some(gathered) = listener.gather() else {
+            if let Some(gathered) = listener.gather() {
+                hand_on(&receiver, protocol, gathered).await;
+                continue;
+            }
+            // The runtime may not have heard yet of what the kernel has.
+            let readable = listener.socket.readable();
+            if !matches!(tokio::time::timeout(LAST_WAIT, readable).await, Ok(Ok(()))) {
                 break;
-            };
-            hand_on(&receiver, protocol, gathered).await;
+            }
         }
         under_way.close();
         under_way.wait().await;
     };
-    if tokio::time::timeout(receiver.limits.shutdown_time, last).await.is_err() {
+    if tokio::time::timeout(receiver.limits.shutdown_time, last)
+        .await
+        .is_err()
+    {
         tracing::warn!(
             listener = protocol.as_str(),
             frames = under_way.len(),
@@ -200,7 +215,10 @@ impl<S: Sink> Listener<S> {
 
     fn refuse(&mut self, peer: SocketAddr, refusal: &Refusal) {
         self.receiver.stats.refused(self.protocol, refusal.reason());
-        if self.complained.is_none_or(|at| at.elapsed() > COMPLAINT_INTERVAL) {
+        if self
+            .complained
+            .is_none_or(|at| at.elapsed() > COMPLAINT_INTERVAL)
+        {
             self.complained = Some(Instant::now());
             tracing::warn!(
                 listener = self.protocol.as_str(),
@@ -226,7 +244,9 @@ async fn hand_on<S: Sink>(receiver: &Receiver<S>, protocol: Protocol, ready: Rea
             }
             _ => {
                 let reason = Refusal::Sink(refused).reason();
-                receiver.stats.refused_many(protocol, reason, ready.datagrams);
+                receiver
+                    .stats
+                    .refused_many(protocol, reason, ready.datagrams);
                 break;
             }
         }

@@ -142,9 +142,12 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let essence = text(CONTENT_TYPE).and_then(|value| value.split(';').next());
     let is_thrift = |essence: &str| {
-        ["application/x-thrift", "application/vnd.apache.thrift.binary"]
-            .iter()
-            .any(|known| essence.trim().eq_ignore_ascii_case(known))
+        [
+            "application/x-thrift",
+            "application/vnd.apache.thrift.binary",
+        ]
+        .iter()
+        .any(|known| essence.trim().eq_ignore_ascii_case(known))
     };
     if !essence.is_some_and(is_thrift) {
         return Err(Refusal::ContentType(
@@ -153,6 +156,8 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     }
     match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity") => Ok(()),
-        Some(_) => Err(Refusal::ContentEncoding("content encoding must be identity")),
+        Some(_) => Err(Refusal::ContentEncoding(
+            "content encoding must be identity",
+        )),
     }
 }

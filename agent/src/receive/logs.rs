@@ -14,4 +14,4 @@ pub mod targets;
 mod watch;
 
 pub use tailer::{LogTailer, Options, Statistics};
-pub use targets::{FileTarget, InvalidTarget};
+pub use targets::{FileTarget, FollowedFile, InvalidTarget, TargetState};

@@ -171,7 +171,13 @@ mod tests {
         let local = "172.17.0.1:10000".parse().unwrap();
         for (peer, guid, trusted, place, attributes) in [
             ("172.17.0.2:4000", "app-1", false, Place::Container, 3),
-            ("[::ffff:172.17.0.2]:4000", "app-1", false, Place::Container, 3),
+            (
+                "[::ffff:172.17.0.2]:4000",
+                "app-1",
+                false,
+                Place::Container,
+                3,
+            ),
             ("172.17.0.3:4000", "node-1", false, Place::Container, 3),
             ("172.17.0.9:4000", "node-1", false, Place::Elsewhere, 0),
             ("172.17.0.1:4000", "node-1", false, Place::Host, 0),

@@ -6,12 +6,12 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::budget::{Budget, Hold};
+use super::jaeger::thrift;
 use super::peers::{Peers, Sender};
 use super::reply::Reply;
 use super::stats::Stats;
 use super::whole_body::WholeBody;
 use super::workbench::Workbenches;
-use super::jaeger::thrift;
 use super::{Limits, Reason, Sink, grpc, jaeger_http, otlp_http, remote_write};
 
 /// What a listener speaks.

@@ -6,9 +6,9 @@ use http::StatusCode;
 use tonic::Code;
 
 use super::budget::Exhausted;
-use crate::forward::Refused;
 use super::jaeger::api_v2::InvalidBatch;
 use super::jaeger::thrift::ThriftError;
+use crate::forward::Refused;
 use crate::signal::Malformed;
 use crate::signal::otlp_json::JsonError;
 use crate::signal::snappy::SnappyError;

@@ -102,7 +102,9 @@ fn speaker<'s, S: Sink>(
         (guid != *sender.tag.guid() && receiver.peers.0.knows(&guid)).then_some(guid)
     };
     match (sender.trusted || sender.place == Place::Host)
-        .then(named).flatten() {
+        .then(named)
+        .flatten()
+    {
         Some(guid) => Cow::Owned(Sender {
             tag: Tag::new(guid),
             ..sender.clone()

@@ -194,6 +194,65 @@ fn an_app_is_read_from_a_file_and_options_change_it() {
 }
 
 #[test]
+fn exporters_are_registered_listed_and_forgotten() {
+    let agent = Agent::start(None);
+    let put = agent.run(&[
+        "exporters",
+        "put",
+        "node",
+        "127.0.0.1:9100",
+        "--label",
+        "guid=app-1",
+    ]);
+    assert_eq!(
+        (put.code, put.stdout.as_str()),
+        (0, "node: created\n"),
+        "{put:?}"
+    );
+    let list = agent.run(&["exporters", "ls"]);
+    assert_eq!(
+        list.stdout,
+        "NAME  ADDRESS         PATH      GUID   STATE    ERROR\n\
+         node  127.0.0.1:9100  /metrics  app-1  unknown  -\n"
+    );
+    let shown = agent.run(&["exporters", "show", "node"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["exporter"]["address"], "127.0.0.1:9100");
+    let wrong = agent.run(&["exporters", "put", "node", "nowhere"]);
+    assert_eq!(wrong.code, 1);
+    assert!(
+        wrong.stderr.contains("address: write host and port"),
+        "{wrong:?}"
+    );
+    assert_eq!(agent.run(&["exporters", "rm", "node"]).code, 0);
+    assert_eq!(agent.run(&["exporters", "rm", "node"]).code, 1);
+}
+
+#[test]
+fn log_files_are_followed_listed_and_let_go() {
+    let agent = Agent::start(None);
+    let put = agent.run(&["logs", "put", "app-1", "/var/log/a", "/b"]);
+    assert_eq!(
+        (put.code, put.stdout.as_str()),
+        (0, "app-1: created\n"),
+        "{put:?}"
+    );
+    let list = agent.run(&["logs", "ls"]);
+    assert_eq!(
+        list.stdout,
+        "GUID   FILE                   READ  WAITING\n\
+         app-1  /var/log/a             10 B  2.0 KiB\n\
+         app-1  /b is no regular file     -        -\n"
+    );
+    let json = agent.run(&["logs", "ls", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["targets"][0]["guid"], "app-1");
+    assert_eq!(agent.run(&["logs", "put", "app-1"]).code, 64);
+    assert_eq!(agent.run(&["logs", "rm", "app-1"]).code, 0);
+    assert_eq!(agent.run(&["logs", "show", "app-1"]).code, 1);
+}
+
+#[test]
 fn status_and_top_are_tables_for_people_and_json_for_programs() {
     let agent = Agent::start(None);
     let status = agent.run(&["status"]);

@@ -13,16 +13,19 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use guidon::api::model::{
     CollectStatus, Destination, DockerStatus, ForwardStatus, GuidRow, KernelStatus, LedgerLine,
-    Program, Readiness, ReloadReport, Status,
+    LogTargetStatus, Program, Readiness, ReloadReport, Status,
 };
 use guidon::api::{
-    AppsHandle, BusError, BusFrame, BusHandle, BusPage, Handles, MetricsHandle, MetricsPage,
-    Position, ReloadError, ReloadHandle, Server, StatusHandle, Unavailable,
+    AppsHandle, BusError, BusFrame, BusHandle, BusPage, Handles, LogTargetError, LogsHandle,
+    MetricsHandle, MetricsPage, Position, ReloadError, ReloadHandle, Server, StatusHandle,
+    Unavailable,
 };
-use guidon::config::{Api, Guid};
+use guidon::config::{Api, Guid, Put};
 use guidon::drive::{self, App, AppState, AppStatus, DriveError};
+use guidon::receive::logs::FollowedFile;
 use guidon::signal::series::Format;
 use guidon::signal::{Frame, Signal};
+use guidon::stack::Exporters;
 use tokio_util::sync::CancellationToken;
 
 /// How a run of the program ended.
@@ -135,9 +138,74 @@ impl Drop for Agent {
 #[derive(Default)]
 struct Fakes {
     apps: Mutex<BTreeMap<Guid, App>>,
+    logs: Mutex<BTreeMap<Guid, Vec<String>>>,
+    exporters: Registered,
     rounds: AtomicU64,
     frames: Mutex<Vec<Frame>>,
     frame_came: tokio::sync::Notify,
+}
+
+/// Exporters as they are, in a folder of their own.
+struct Registered {
+    exporters: Exporters,
+    _folder: tempfile::TempDir,
+}
+
+impl Default for Registered {
+    fn default() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let exporters = Exporters::open(folder.path(), "node-7".parse().unwrap());
+        Self {
+            exporters: exporters.unwrap(),
+            _folder: folder,
+        }
+    }
+}
+
+fn target((guid, files): (&Guid, &Vec<String>)) -> LogTargetStatus {
+    LogTargetStatus {
+        guid: guid.clone(),
+        files: files.clone(),
+        following: vec![FollowedFile {
+            path: files[0].clone(),
+            read_bytes: 10,
+            lag_bytes: 2048,
+        }],
+        problems: vec!["/b is no regular file".to_owned()],
+    }
+}
+
+impl LogsHandle for Fakes {
+    fn put(
+        &self,
+        guid: Guid,
+        files: Vec<String>,
+    ) -> BoxFuture<'_, Result<(Put, LogTargetStatus), LogTargetError>> {
+        let seen = target((&guid, &files));
+        self.logs.lock().unwrap().insert(guid, files);
+        async { Ok((Put::Created, seen)) }.boxed()
+    }
+
+    fn list(&self) -> BoxFuture<'_, Vec<LogTargetStatus>> {
+        async { self.logs.lock().unwrap().iter().map(target).collect() }.boxed()
+    }
+
+    fn get(&self, guid: Guid) -> BoxFuture<'_, Result<LogTargetStatus, LogTargetError>> {
+        async move {
+            let logs = self.logs.lock().unwrap();
+            let found = logs.get_key_value(&guid).map(target);
+            found.ok_or(LogTargetError::NotFound(guid))
+        }
+        .boxed()
+    }
+
+    fn remove(&self, guid: Guid) -> BoxFuture<'_, Result<(), LogTargetError>> {
+        async move {
+            let gone = self.logs.lock().unwrap().remove(&guid);
+            gone.map(|_| ()).ok_or(LogTargetError::NotFound(guid))
+        }
+        .boxed()
+    }
 }
 
 impl Fakes {
@@ -146,6 +214,8 @@ impl Fakes {
             apps: this.clone(),
             status: this.clone(),
             metrics: this.clone(),
+            logs: this.clone(),
+            exporters: Arc::new(this.exporters.exporters.clone()),
             bus: this.clone(),
             reload: this.clone(),
         }

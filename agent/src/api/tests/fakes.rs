@@ -1,5 +1,7 @@
 //! What stands in for the rooms: remembers what it was asked, answers what it was told.
 
+mod targets;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,10 +20,12 @@ use crate::config::{ConfigError, Guid, Origin, Problem};
 use crate::drive::{App, AppState, AppStatus, DriveError, Outcome};
 use crate::signal::series::Format;
 use crate::signal::{Frame, Signal};
+use targets::Targets;
 
 #[derive(Default)]
 pub(super) struct Fakes {
     pub(super) apps: Mutex<BTreeMap<Guid, App>>,
+    targets: Targets,
     /// The error that the next apps call answers with.
     pub(super) apps_error: Mutex<Option<DriveError>>,
     /// How long a `put` takes.
@@ -39,6 +43,8 @@ impl Fakes {
             apps: this.clone(),
             status: this.clone(),
             metrics: this.clone(),
+            logs: this.clone(),
+            exporters: Arc::new(this.targets.exporters.clone()),
             bus: this.clone(),
             reload: this.clone(),
         }

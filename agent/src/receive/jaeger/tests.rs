@@ -572,7 +572,10 @@ fn memory_is_counted_before_anything_is_decoded() {
         }),
     };
     let bytes = prost::Message::encode_to_vec(&request);
-    assert_eq!(api_v2::messages(&bytes).unwrap(), 1 + 1 + 2 * (1 + 3 + 1 + 3));
+    assert_eq!(
+        api_v2::messages(&bytes).unwrap(),
+        1 + 1 + 2 * (1 + 3 + 1 + 3)
+    );
     assert!(api_v2::messages(&bytes[..bytes.len() - 1]).is_err());
 }
 

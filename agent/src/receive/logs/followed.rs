@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+
 /// Most rotated generations that are looked at when a file was rotated more than once unseen.
 const MAX_GENERATIONS: u32 = 100;
 
@@ -52,10 +54,21 @@ pub enum Look {
     Gone,
 }
 
+/// Whether a path may lead over symbolic links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// The path is the node's own.
+    Followed,
+    /// Others can write to its folders: every component, and the file itself, must be what it was
+    /// when the path was resolved.
+    Refused,
+}
+
 /// A followed file.
 #[derive(Debug)]
 pub struct Followed {
     path: PathBuf,
+    links: Links,
     current: Option<(File, Identity)>,
     offset: u64,
 }
@@ -76,13 +89,35 @@ fn identity_of(path: &Path) -> Option<Identity> {
     })
 }
 
+impl Links {
+    fn open(self, path: &Path) -> io::Result<File> {
+        if self == Self::Followed {
+            return File::open(path);
+        }
+        // A pipe would make the open wait for its other end.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+        let file = File::from(opened);
+        match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(io::Error::other("no regular file")),
+        }
+    }
+}
+
 impl Followed {
     /// Follows `path`, going on at `position` where that file is still there under its own or a
     /// rotated name; else from the start of the oldest generation when `from_start`, else from the
     /// end of the current file.
-    pub fn open(path: PathBuf, position: Option<Position>, from_start: bool) -> io::Result<Self> {
+    pub fn open(
+        path: PathBuf,
+        position: Option<Position>,
+        from_start: bool,
+        links: Links,
+    ) -> io::Result<Self> {
         let mut followed = Self {
             path,
+            links,
             current: None,
             offset: 0,
         };
@@ -196,7 +231,7 @@ impl Followed {
     }
 
     fn open_at(&mut self, path: &Path, offset: u64) -> io::Result<()> {
-        let file = File::open(path)?;
+        let file = self.links.open(path)?;
         let identity = identity(&file)?;
         self.current = Some((file, identity));
         self.offset = offset.min(self.length()?);
@@ -279,7 +314,7 @@ mod tests {
         }
 
         fn follow(&self) -> Followed {
-            Followed::open(self.path("log"), None, true).unwrap()
+            Followed::open(self.path("log"), None, true, Links::Refused).unwrap()
         }
     }
 
@@ -359,7 +394,8 @@ mod tests {
         };
         log.rotate();
         log.append("de");
-        let mut again = Followed::open(log.path("log"), Some(position), false).unwrap();
+        let mut again =
+            Followed::open(log.path("log"), Some(position), false, Links::Followed).unwrap();
         assert_eq!(read(&mut again), "cde", "from the lower of both offsets");
     }
 
@@ -375,14 +411,24 @@ mod tests {
             stdout: 9,
             stderr: 9,
         };
-        let mut end = Followed::open(log.path("log"), Some(gone), false).unwrap();
-        let mut start = Followed::open(log.path("log"), Some(gone), true).unwrap();
+        let mut end = Followed::open(log.path("log"), Some(gone), false, Links::Followed).unwrap();
+        let mut start = Followed::open(log.path("log"), Some(gone), true, Links::Followed).unwrap();
         assert_eq!(
             (read(&mut end), read(&mut start)),
             (String::new(), "old".to_owned())
         );
         log.append("new");
         assert_eq!(read(&mut end), "new");
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_file_is_not_followed() {
+        let log = Log::new();
+        fs::write(log.path("secret"), "secret").unwrap();
+        std::os::unix::fs::symlink(log.path("secret"), log.path("log")).unwrap();
+        let open = |links| Followed::open(log.path("log"), None, true, links);
+        assert_eq!(read(&mut open(Links::Followed).unwrap()), "secret");
+        assert!(open(Links::Refused).is_err());
     }
 
     #[test]

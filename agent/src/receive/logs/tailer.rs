@@ -6,7 +6,7 @@
 //! open a log within moments of its creation, so that even a container that is removed at once
 //! leaves its lines: an open file outlives its name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,11 +15,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use super::followed::{Followed, Look};
+use super::followed::{Followed, Links, Look};
 use super::lines::{Format, Progress, Records};
 use super::positions::Positions;
 use super::records::push_resource_logs;
-use super::targets::{FileTarget, Source};
+use super::targets::{FileTarget, FollowedFile, Source, TargetState};
 use super::watch::FolderWatch;
 use crate::config::Guid;
 use crate::directory::Directory;
@@ -46,8 +46,9 @@ const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
 /// What the thread needs.
 #[derive(Debug)]
 pub struct Options {
-    /// Where the runtime keeps a folder per container, e.g. `/var/lib/docker/containers`.
-    pub containers: PathBuf,
+    /// Where the runtime keeps a folder per container, e.g. `/var/lib/docker/containers`. Absent:
+    /// containers are not followed, only targets.
+    pub containers: Option<PathBuf>,
     /// Folder for the positions.
     pub state: PathBuf,
     /// Guid of the node: books lines that are nobody's.
@@ -65,10 +66,21 @@ pub struct Statistics {
     pub errors: AtomicU64,
 }
 
+/// Extra files, and the paths that they may be below.
+#[derive(Debug, Default)]
+struct Targets {
+    files: Vec<FileTarget>,
+    allowed: Vec<PathBuf>,
+}
+
+type States = HashMap<Guid, TargetState>;
+
 /// A running tailer; dropping it stops the thread after its current sweep.
 #[derive(Debug)]
 pub struct LogTailer {
-    targets: Arc<ArcSwap<Vec<FileTarget>>>,
+    targets: Arc<ArcSwap<Targets>>,
+    states: Arc<ArcSwap<States>>,
+    follows_containers: bool,
     statistics: Arc<Statistics>,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -84,11 +96,13 @@ impl LogTailer {
     ) -> std::io::Result<Self> {
         std::fs::create_dir_all(&options.state)?;
         let positions = Positions::load(options.state.join("positions.json"))?;
-        let targets = Arc::new(ArcSwap::from_pointee(Vec::new()));
+        let targets = Arc::new(ArcSwap::<Targets>::default());
+        let states = Arc::new(ArcSwap::<States>::default());
         let statistics = Arc::new(Statistics::default());
         let stop = Arc::new(AtomicBool::new(false));
+        let follows_containers = options.containers.is_some();
         let mut thread = Thread {
-            watch: FolderWatch::new(&options.containers),
+            watch: FolderWatch::new(options.containers.as_deref()),
             first_run: positions.is_first_run(),
             started: Instant::now(),
             discovered: None,
@@ -99,6 +113,7 @@ impl LogTailer {
             records: Records::default(),
             chunk: vec![0; CHUNK],
             targets: Arc::clone(&targets),
+            states: Arc::clone(&states),
             statistics: Arc::clone(&statistics),
             options,
             directory,
@@ -115,15 +130,29 @@ impl LogTailer {
             })?;
         Ok(Self {
             targets,
+            states,
+            follows_containers,
             statistics,
             stop,
             thread: Some(handle),
         })
     }
 
-    /// Replaces the extra file targets.
-    pub fn set_targets(&self, targets: Vec<FileTarget>) {
-        self.targets.store(Arc::new(targets));
+    /// Replaces the extra file targets; `allowed` are the paths that their files may be below.
+    pub fn set_targets(&self, files: Vec<FileTarget>, allowed: Vec<PathBuf>) {
+        self.targets.store(Arc::new(Targets { files, allowed }));
+    }
+
+    /// What became of an app's target, about as of now.
+    #[must_use]
+    pub fn state(&self, guid: &Guid) -> TargetState {
+        self.states.load().get(guid).cloned().unwrap_or_default()
+    }
+
+    /// Whether containers' logs are followed, beside targets.
+    #[must_use]
+    pub fn follows_containers(&self) -> bool {
+        self.follows_containers
     }
 
     /// The counters.
@@ -170,7 +199,8 @@ struct Thread {
     directory: Arc<Directory>,
     inlet: Inlet,
     runtime: tokio::runtime::Handle,
-    targets: Arc<ArcSwap<Vec<FileTarget>>>,
+    targets: Arc<ArcSwap<Targets>>,
+    states: Arc<ArcSwap<States>>,
     statistics: Arc<Statistics>,
     watch: FolderWatch,
     positions: Positions,
@@ -226,15 +256,58 @@ impl Thread {
         let snapshot = Arc::clone(&self.directory.load());
         // What was there before the agent ever looked is old news of other people's containers.
         let is_backlog = self.first_run && self.started.elapsed() < UNKNOWN_WAIT;
-        for container in snapshot.containers() {
+        let follows_containers = self.options.containers.is_some();
+        for container in snapshot.containers().filter(|_| follows_containers) {
             if let Some(source) = Source::of_container(container, !is_backlog) {
                 self.open(source.path.clone(), Some(source));
             }
         }
+        self.discover_targets();
+    }
+
+    /// Finds the files of targets, and lets go of what is no target's any more.
+    fn discover_targets(&mut self) {
         let targets = self.targets.load_full();
-        for source in targets.iter().flat_map(Source::of_target) {
-            self.open(source.path.clone(), Some(source));
+        let mut wanted = HashSet::new();
+        let mut states = States::new();
+        for target in &targets.files {
+            let (sources, problems) = Source::of_target(target, &targets.allowed);
+            for source in sources {
+                if wanted.insert(source.path.clone()) {
+                    self.open(source.path.clone(), Some(source));
+                }
+            }
+            states.entry(target.guid.clone()).or_default().problems = problems;
         }
+        // A file that was rotated away or removed is read to its end first.
+        for (path, tail) in &mut self.tails {
+            let source = tail.source.as_ref();
+            let of_target = source.is_some_and(|source| source.format == Format::Plain);
+            let guid = source.and_then(|source| source.guid.as_ref());
+            let has_target = || targets.files.iter().any(|it| Some(&it.guid) == guid);
+            if of_target && !wanted.contains(path) && (path.exists() || !has_target()) {
+                tail.is_gone = true;
+            }
+        }
+        for (path, tail) in &self.tails {
+            let Some(source) = tail.source.as_ref() else {
+                continue;
+            };
+            let state = source.guid.as_ref().and_then(|guid| states.get_mut(guid));
+            if let Some(state) = state.filter(|_| source.format == Format::Plain) {
+                state.following.push(FollowedFile {
+                    path: path.display().to_string(),
+                    read_bytes: tail.taken.position.start(),
+                    lag_bytes: tail.followed.lag(),
+                });
+            }
+        }
+        for state in states.values_mut() {
+            state
+                .following
+                .sort_by(|one, other| one.path.cmp(&other.path));
+        }
+        self.states.store(Arc::new(states));
     }
 
     fn open(&mut self, path: PathBuf, source: Option<Source>) {
@@ -249,7 +322,14 @@ impl Thread {
         }
         let position = self.positions.get(&path);
         let from_start = source.as_ref().is_none_or(|source| source.from_start);
-        match Followed::open(path.clone(), position, from_start) {
+        let is_target = source
+            .as_ref()
+            .is_some_and(|source| source.format == Format::Plain);
+        let links = match is_target {
+            true => Links::Refused,
+            false => Links::Followed,
+        };
+        match Followed::open(path.clone(), position, from_start, links) {
             Ok(followed) => {
                 let Some(file) = followed.identity() else {
                     return;

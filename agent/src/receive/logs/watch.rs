@@ -15,7 +15,8 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 /// A watch on a folder of container folders.
 #[derive(Debug)]
 pub(super) struct FolderWatch {
-    root: PathBuf,
+    /// Absent: nothing is watched.
+    root: Option<PathBuf>,
     inotify: Option<OwnedFd>,
     root_watch: Option<i32>,
     folders: HashMap<i32, PathBuf>,
@@ -25,12 +26,12 @@ pub(super) struct FolderWatch {
 impl FolderWatch {
     /// Watches `root`, which may not exist yet.
     #[must_use]
-    pub(super) fn new(root: &Path) -> Self {
+    pub(super) fn new(root: Option<&Path>) -> Self {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .map_err(|error| tracing::warn!(%error, "no inotify, new logs are found by polling"))
             .ok();
         let mut watch = Self {
-            root: root.to_owned(),
+            root: root.map(Path::to_owned),
             inotify,
             root_watch: None,
             folders: HashMap::new(),
@@ -64,9 +65,11 @@ impl FolderWatch {
     }
 
     fn watch_root(&mut self) {
-        let Some(inotify) = &self.inotify else { return };
+        let (Some(inotify), Some(root)) = (&self.inotify, &self.root) else {
+            return;
+        };
         let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
-        self.root_watch = inotify::add_watch(inotify, &self.root, flags).ok();
+        self.root_watch = inotify::add_watch(inotify, root, flags).ok();
     }
 
     fn read_events(&mut self) {
@@ -104,7 +107,9 @@ impl FolderWatch {
     }
 
     fn watch_folder(&mut self, inotify: &OwnedFd, name: &str) {
-        let folder = self.root.join(name);
+        let Some(folder) = self.root.as_ref().map(|root| root.join(name)) else {
+            return;
+        };
         let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
         if let Ok(watch) = inotify::add_watch(inotify, &folder, flags) {
             // The log may have been made before the watch was.
@@ -133,7 +138,7 @@ mod tests {
     #[test]
     fn a_log_is_seen_when_it_is_made_and_only_logs_are() {
         let root = tempfile::tempdir().unwrap();
-        let mut watch = FolderWatch::new(root.path());
+        let mut watch = FolderWatch::new(Some(root.path()));
         let folder = root.path().join("abc");
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("config.v2.json"), "{}").unwrap();
@@ -147,7 +152,7 @@ mod tests {
     #[test]
     fn a_log_made_before_its_folder_was_watched_is_seen() {
         let root = tempfile::tempdir().unwrap();
-        let mut watch = FolderWatch::new(root.path());
+        let mut watch = FolderWatch::new(Some(root.path()));
         let log = root.path().join("abc/abc-json.log");
         std::fs::create_dir(log.parent().unwrap()).unwrap();
         std::fs::write(&log, "").unwrap();
@@ -158,7 +163,7 @@ mod tests {
     fn a_root_that_appears_later_is_watched_then() {
         let parent = tempfile::tempdir().unwrap();
         let root = parent.path().join("containers");
-        let mut watch = FolderWatch::new(&root);
+        let mut watch = FolderWatch::new(Some(&root));
         assert!(watch.new_logs().is_empty());
         std::fs::create_dir(&root).unwrap();
         assert!(watch.new_logs().is_empty());

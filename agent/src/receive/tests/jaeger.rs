@@ -71,7 +71,9 @@ async fn spans(house: &House, count: u64) -> Vec<Frame> {
 
 fn counts(frames: &[Frame]) -> Vec<(&str, u32)> {
     let counts = frames.iter().flat_map(|frame| &frame.counts);
-    counts.map(|(guid, count)| (guid.as_str(), *count)).collect()
+    counts
+        .map(|(guid, count)| (guid.as_str(), *count))
+        .collect()
 }
 
 async fn refusals(house: &House, reason: &str, count: u64) {
@@ -282,17 +284,23 @@ async fn clients_are_told_to_keep_everything() {
     for (address, path, kind) in [
         (agent, "/sampling?service=shop", r#""PROBABILISTIC""#),
         (agent, "/?service=shop", "0"),
-        (collector, "/api/sampling?service=shop", r#""PROBABILISTIC""#),
+        (
+            collector,
+            "/api/sampling?service=shop",
+            r#""PROBABILISTIC""#,
+        ),
     ] {
         let answer = get(address, path).await;
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header("content-type"), Some("application/json"));
-        let expected = format!(
-            r#"{{"strategyType":{kind},"probabilisticSampling":{{"samplingRate":1.0}}}}"#
-        );
+        let expected =
+            format!(r#"{{"strategyType":{kind},"probabilisticSampling":{{"samplingRate":1.0}}}}"#);
         assert_eq!(answer.text(), expected);
     }
-    assert_eq!(get(agent, "/baggageRestrictions?service=a").await.text(), "[]");
+    assert_eq!(
+        get(agent, "/baggageRestrictions?service=a").await.text(),
+        "[]"
+    );
     for (path, status) in [
         ("/sampling", 400),
         ("/sampling?service=", 400),

@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Guid;
 use crate::forward::Refused;
-use crate::receive::{Audience, Limits, OtlpMetrics, Peers, Place, Protocol, Receiver, Sender, Sink, serve, serve_datagrams};
+use crate::receive::{
+    Audience, Limits, OtlpMetrics, Peers, Place, Protocol, Receiver, Sender, Sink, serve,
+    serve_datagrams,
+};
 use crate::signal::{Frame, Tag, snappy};
 
 /// Remembers frames, or refuses them.
@@ -116,14 +119,25 @@ impl House {
             if protocol.datagrams().is_some() {
                 let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
                 addresses.push(socket.local_addr().unwrap());
-                let serving =
-                    serve_datagrams(socket, protocol, Audience::Anyone, Arc::clone(&receiver), stop.clone());
+                let serving = serve_datagrams(
+                    socket,
+                    protocol,
+                    Audience::Anyone,
+                    Arc::clone(&receiver),
+                    stop.clone(),
+                );
                 tasks.push(tokio::spawn(serving));
                 continue;
             }
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());
-            let serving = serve(listener, protocol, Audience::Anyone, Arc::clone(&receiver), stop.clone());
+            let serving = serve(
+                listener,
+                protocol,
+                Audience::Anyone,
+                Arc::clone(&receiver),
+                stop.clone(),
+            );
             tasks.push(tokio::spawn(serving));
         }
         Self {
