@@ -476,6 +476,14 @@ fn a_difference_notices_every_key() {
         });
         assert!(is_covered, "{key} is in no difference");
     }
+
+    // What a reload puts in force differs from the old in what is live, from the new in the rest.
+    let in_force = Config::in_force(&Config::default(), &new);
+    let put = Config::difference(&Config::default(), &in_force);
+    let left = Config::difference(&in_force, &new);
+    assert!(put.iter().all(|change| change.effect == Effect::Live));
+    assert!(left.iter().all(|change| change.effect == Effect::Restart));
+    assert_eq!(put.len() + left.len(), changes.len());
 }
 
 #[test]

@@ -36,26 +36,11 @@ impl Rooms {
                 Effect::Restart => report.needs_restart.push(change.key.to_owned()),
             }
         }
-        // What takes a restart keeps its old value, so that the next reload tells of it again.
-        let mut in_force = Config {
-            guid: old.guid.clone(),
-            data_dir: old.data_dir.clone(),
-            docker: old.docker.clone(),
-            cluster: old.cluster.clone(),
-            kubernetes: old.kubernetes.clone(),
-            ..new.clone()
-        };
-        in_force.api.listen = old.api.listen;
-        in_force.api.tls.clone_from(&old.api.tls);
+        let mut in_force = Config::in_force(&old, &new);
         if in_force.api.token_file.is_none() && needs_token(&in_force) {
             // The address in force is not the one that the file now names.
             in_force.api.token_file.clone_from(&old.api.token_file);
         }
-        in_force.spool.durability = old.spool.durability;
-        in_force.collect = config::Collect {
-            interval: new.collect.interval,
-            ..old.collect.clone()
-        };
 
         // The token file's content may have changed where its name did not.
         let token = match &in_force.api.token_file {
