@@ -36,7 +36,7 @@ impl Receiving {
         let agent = Agent::start_with(
             &format!("guid = {HOST:?}"),
             &format!(
-                "[collect]\ncontainers = false\nnode = false\n\n\
+                "[collect]\nnode = false\n\n\
                  [docker]\nallow = {{ host_namespaces = [\"network\"] }}\n\n\
                  [receive]\nremote_write = \"0.0.0.0:{remote_write}\"\n\
                  otlp_http = \"0.0.0.0:{otlp}\"\notlp_grpc = false\ntrusted = {trusted}\n\n\
@@ -165,7 +165,9 @@ fn script(receiving: &Receiving, address: &str) -> String {
             http("/v1/traces", JSON, &export("traces", VICTIM)),
         ),
     ] {
-        script += &format!("echo {request} | base64 -d | nc $A {port} | head -n 1\n");
+        // A client that closes its side before the answer goes away, to an HTTP server.
+        let sent = format!("(echo {request} | base64 -d; sleep 0.5) | nc $A {port}");
+        script += &format!("{sent} | head -n 1\n");
     }
     script + "sleep 600"
 }

@@ -95,14 +95,15 @@ impl DirectoryPeers {
         if let Some(container) = directory.by_address(address) {
             return Some(Arc::clone(container));
         }
-        if !on_node {
-            return None;
-        }
         let cgroup = self
             .kernel
             .as_ref()?
             .peer(SocketAddr::new(address, peer.port()), udp)?;
-        directory.by_cgroup(cgroup).cloned()
+        let container = directory.by_cgroup(cgroup)?;
+        // A container speaks before the runtime has told where it is. Once told, only that counts:
+        // other machines may have the addresses of its private networks.
+        let untold = container.pid == 0 && container.addresses.is_empty();
+        (on_node || untold).then(|| Arc::clone(container))
     }
 
     fn is_trusted(&self, address: IpAddr) -> bool {
