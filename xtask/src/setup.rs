@@ -20,5 +20,5 @@ pub(crate) enum For {
 /// Installs what is missing for `what`. Says nothing and does nothing when nothing is.
 pub(crate) fn setup(what: For) -> Result<()> {
     packages::install(what)?;
-    toolchain::install(what)
+    toolchain::install()
 }

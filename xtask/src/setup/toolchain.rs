@@ -6,12 +6,10 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use xtask::run::{cargo, find_program, output, run, step};
 
-use super::For;
-
 const BPF_LINKER: &str = "0.13.0";
 const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 
-pub(super) fn install(what: For) -> Result<()> {
+pub(super) fn install() -> Result<()> {
     if find_program("bpf-linker").is_none() {
         install_bpf_linker()?;
     }
