@@ -92,7 +92,6 @@ fn no_line_is_lost_over_kills_and_rotations_and_few_come_twice() {
         .filter(|&&count| count > 1)
         .count();
     let lines = CONTAINERS * LINES;
-    println!("{twice} of {lines} lines came more than once over {KILLS} kills");
     // A request in flight holds a sweep's text, some MiB of all files at most.
     assert!(twice < lines / 4, "{twice} of {lines} lines came twice");
     let log = containers[0].inspect()["LogPath"].clone();

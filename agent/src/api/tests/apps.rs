@@ -197,12 +197,12 @@ async fn what_the_driver_says_becomes_a_status_and_a_reason() {
 #[tokio::test]
 async fn a_change_runs_to_its_end_though_the_caller_hangs_up() {
     let api = start().await;
-    *api.fakes.put_takes.lock().unwrap() = Duration::from_millis(200);
+    *api.fakes.put_takes.lock().unwrap() = Duration::from_secs(1);
     let hang_up = tokio::time::timeout(
-        Duration::from_millis(50),
+        Duration::from_millis(500),
         put(&api, "shop", r#"{"image": "x"}"#),
     );
     assert!(hang_up.await.is_err());
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(api.fakes.apps.lock().unwrap().len(), 1);
 }

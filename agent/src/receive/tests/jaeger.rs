@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
 use tonic::Code;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
@@ -16,7 +17,7 @@ use crate::config::Guid;
 use crate::forward::Refused;
 use crate::receive::jaeger::tests::{body, datagram, sample};
 use crate::receive::jaeger::{Protocol as Thrift, api_v2};
-use crate::receive::{Limits, OtlpMetrics, Peers, Place, Protocol, Sender};
+use crate::receive::{Audience, Limits, OtlpMetrics, Peers, Place, Protocol, Sender};
 use crate::signal::{Frame, Tag};
 
 const THRIFT: &str = "application/x-thrift";
@@ -333,5 +334,43 @@ async fn the_hostname_decides_for_processes_of_the_host_alone() {
         let sent = vec![datagram(Thrift::Compact, batch)];
         throw(house, Protocol::JaegerCompact, &sent).await;
         assert_eq!(counts(&spans(house, 1).await), [(guid, 1)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_door_for_containers_lets_nobody_else_in() {
+    for (place, is_admitted) in [
+        (Place::Elsewhere, false),
+        (Place::Container, true),
+        (Place::Host, true),
+    ] {
+        let house = House::for_audience(
+            Limits::default(),
+            OtlpMetrics::Forward,
+            Arc::new(Outside(place)),
+            Audience::Node,
+        )
+        .await;
+        let sent = vec![datagram(Thrift::Compact, &sample())];
+        throw(&house, Protocol::JaegerCompact, &sent).await;
+        let mut stream = TcpStream::connect(house.address(Protocol::JaegerSampling))
+            .await
+            .unwrap();
+        let request = b"GET /sampling?service=a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        // It may be cut off with what it sent unread.
+        let _ = stream.read_to_end(&mut answer).await;
+        assert_eq!(
+            answer.starts_with(b"HTTP/1.1 200"),
+            is_admitted,
+            "{place:?}"
+        );
+        if is_admitted {
+            spans(&house, 1).await;
+        } else {
+            refusals(&house, "stranger", 2).await;
+            assert!(house.sink.take().is_empty());
+        }
     }
 }

@@ -110,6 +110,15 @@ impl House {
         otlp_metrics: OtlpMetrics,
         peers: Arc<dyn Peers>,
     ) -> Self {
+        Self::for_audience(limits, otlp_metrics, peers, Audience::Anyone).await
+    }
+
+    pub(super) async fn for_audience(
+        limits: Limits,
+        otlp_metrics: OtlpMetrics,
+        peers: Arc<dyn Peers>,
+        audience: Audience,
+    ) -> Self {
         let sink = Memory::default();
         let receiver = Receiver::new(sink.clone(), peers, otlp_metrics, limits);
         let stop = CancellationToken::new();
@@ -122,7 +131,7 @@ impl House {
                 let serving = serve_datagrams(
                     socket,
                     protocol,
-                    Audience::Anyone,
+                    audience,
                     Arc::clone(&receiver),
                     stop.clone(),
                 );
@@ -134,7 +143,7 @@ impl House {
             let serving = serve(
                 listener,
                 protocol,
-                Audience::Anyone,
+                audience,
                 Arc::clone(&receiver),
                 stop.clone(),
             );
