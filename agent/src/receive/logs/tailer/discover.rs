@@ -1,0 +1,133 @@
+//! Which files are followed: those of the directory's containers, and those that targets name.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::{DISCOVERY_INTERVAL, States, Tail, Thread, UNKNOWN_WAIT};
+use crate::receive::logs::followed::{Followed, Links};
+use crate::receive::logs::lines::{Format, Progress};
+use crate::receive::logs::targets::{FollowedFile, Source};
+
+impl Thread {
+    /// Opens what is new, and learns whose the open files are.
+    pub(super) fn discover(&mut self) {
+        for path in self.watch.new_logs() {
+            self.open(path, None);
+        }
+        if self
+            .discovered
+            .is_some_and(|at| at.elapsed() < DISCOVERY_INTERVAL)
+        {
+            return;
+        }
+        self.discovered = Some(Instant::now());
+        let snapshot = Arc::clone(&self.directory.load());
+        // What was there before the agent ever looked is old news of other people's containers.
+        let is_backlog = self.first_run && self.started.elapsed() < UNKNOWN_WAIT;
+        let follows_containers = self.options.containers.is_some();
+        for container in snapshot.containers().filter(|_| follows_containers) {
+            if let Some(source) = Source::of_container(container, !is_backlog) {
+                self.open(source.path.clone(), Some(source));
+            }
+        }
+        self.discover_targets();
+    }
+
+    /// Finds the files of targets, and lets go of what is no target's any more.
+    fn discover_targets(&mut self) {
+        let targets = self.targets.load_full();
+        let mut wanted = HashSet::new();
+        let mut states = States::new();
+        for target in &targets.files {
+            let (sources, problems) = Source::of_target(target, &targets.allowed);
+            for source in sources {
+                if wanted.insert(source.path.clone()) {
+                    self.open(source.path.clone(), Some(source));
+                }
+            }
+            states.entry(target.guid.clone()).or_default().problems = problems;
+        }
+        // A file that was rotated away or removed is read to its end first.
+        for (path, tail) in &mut self.tails {
+            let source = tail.source.as_ref();
+            let of_target = source.is_some_and(|source| source.format == Format::Plain);
+            let guid = source.and_then(|source| source.guid.as_ref());
+            let has_target = || targets.files.iter().any(|it| Some(&it.guid) == guid);
+            if of_target && !wanted.contains(path) && (path.exists() || !has_target()) {
+                tail.is_gone = true;
+            }
+        }
+        for (path, tail) in &self.tails {
+            let Some(source) = tail.source.as_ref() else {
+                continue;
+            };
+            let state = source.guid.as_ref().and_then(|guid| states.get_mut(guid));
+            if let Some(state) = state.filter(|_| source.format == Format::Plain) {
+                state.following.push(FollowedFile {
+                    path: path.display().to_string(),
+                    read_bytes: tail.taken.position.start(),
+                    lag_bytes: tail.followed.lag(),
+                });
+            }
+        }
+        for state in states.values_mut() {
+            state
+                .following
+                .sort_by(|one, other| one.path.cmp(&other.path));
+        }
+        self.states.store(Arc::new(states));
+    }
+
+    fn open(&mut self, path: PathBuf, source: Option<Source>) {
+        if let Some(tail) = self.tails.get_mut(&path) {
+            if source.is_some() && tail.source.as_deref() != source.as_ref() {
+                tail.source = source.map(Arc::new);
+            }
+            return;
+        }
+        if source.is_some() && !path.exists() {
+            return;
+        }
+        let position = self.positions.get(&path);
+        let from_start = source.as_ref().is_none_or(|source| source.from_start);
+        let is_target = source
+            .as_ref()
+            .is_some_and(|source| source.format == Format::Plain);
+        let links = match is_target {
+            true => Links::Refused,
+            false => Links::Followed,
+        };
+        match Followed::open(path.clone(), position, from_start, links) {
+            Ok(followed) => {
+                let Some(file) = followed.identity() else {
+                    return;
+                };
+                let taken = match position {
+                    Some(position) if position.file == file => Progress::at(position),
+                    _ => Progress::start_of(file, followed.offset()),
+                };
+                let now = Instant::now();
+                self.tails.insert(
+                    path,
+                    Tail {
+                        source: source.map(Arc::new),
+                        followed,
+                        reading: taken.clone(),
+                        taken,
+                        opened: now,
+                        last_text: now,
+                        next_look: now,
+                        is_gone: false,
+                    },
+                );
+            }
+            Err(error) => {
+                self.statistics.errors.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(path = %path.display(), %error, "log file cannot be opened");
+            }
+        }
+    }
+}
