@@ -28,6 +28,7 @@
 mod book;
 mod btf;
 mod counters;
+mod epoch;
 mod events;
 mod facts;
 mod host;
@@ -41,6 +42,7 @@ mod sys;
 mod tree;
 
 use std::{
+    collections::HashSet,
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
     path::PathBuf,
@@ -290,6 +292,8 @@ pub struct Kernel {
     programs: Mutex<Programs>,
     memory: Option<MemoryGauges>,
     slots: u32,
+    /// Ports of [`Kernel::heed_datagrams_to`].
+    heeded: Mutex<HashSet<u16>>,
     shared: Arc<Shared>,
     _statistics: Option<OwnedFd>,
 }
@@ -367,8 +371,23 @@ impl Kernel {
         }
     }
 
+    /// From now on the senders of datagrams to this local port are remembered for
+    /// [`Kernel::peer`].
+    pub fn heed_datagrams_to(&self, port: u16) -> std::io::Result<()> {
+        let ports = &self.shared.maps.udp_ports;
+        let mut heeded = self.heeded.lock().unwrap_or_else(PoisonError::into_inner);
+        heeded.insert(port);
+        let word = u32::from(port >> 5);
+        let bits = heeded
+            .iter()
+            .filter(|heeded| u32::from(**heeded >> 5) == word)
+            .fold(0, |bits, heeded| bits | 1_u32 << (heeded & 31));
+        ports.set(&word, &bits, sys::ANY)
+    }
+
     /// The cgroup of the local socket bound to this address (the other end of a connection that
-    /// came from this node), for TCP and UDP.
+    /// came from this node), for TCP, and for UDP if it sent to a port of
+    /// [`Kernel::heed_datagrams_to`].
     #[must_use]
     pub fn peer(&self, address: SocketAddr, udp: bool) -> Option<CgroupId> {
         let maps = &self.shared.maps;

@@ -99,6 +99,26 @@ pub struct DelayRecord {
     pub buckets: [u64; DELAY_BUCKETS],
 }
 
+/// Memos of one CPU about which cgroup has which slot.
+pub const MEMOS: u32 = 64;
+
+/// What a CPU remembers of a look into the table of slots, found at `cpu * MEMOS + id % MEMOS`.
+///
+/// A program that interrupts another one while that writes a memo may leave a mixture of two: then
+/// `check` does not fit, and the memo is nobody's.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(32))]
+pub struct SlotMemo {
+    /// The cgroup2 id.
+    pub id: u64,
+    /// The slot in the lower half, the epoch it was looked up in in the upper one.
+    pub slot: u64,
+    /// `id ^ slot`.
+    pub check: u64,
+    /// Fills half a cache line.
+    pub spare: u64,
+}
+
 /// What the kernel programs could not do.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
@@ -141,6 +161,8 @@ const _: () = {
     assert!(size_of::<BlockCounters>() == 64 && align_of::<BlockCounters>() == 64);
     assert!(size_of::<CounterRecord>() == 192 && align_of::<CounterRecord>() == 64);
     assert!(size_of::<DelayRecord>() == 256 && align_of::<DelayRecord>() == 64);
+    assert!(size_of::<SlotMemo>() == 32 && align_of::<SlotMemo>() == 32);
+    assert!(MEMOS.is_power_of_two());
     assert!(size_of::<HealthRecord>() == 64 && align_of::<HealthRecord>() == 64);
     assert!(size_of::<MemoryRecord>() == 64 && align_of::<MemoryRecord>() == 64);
 };

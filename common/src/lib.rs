@@ -12,8 +12,8 @@ mod peers;
 mod user;
 
 pub use counters::{
-    BlockCounters, CounterRecord, DELAY_BUCKETS, DelayRecord, HealthRecord, MEMORY_ABSENT,
-    MemoryRecord, NetworkCounters, TaskCounters,
+    BlockCounters, CounterRecord, DELAY_BUCKETS, DelayRecord, HealthRecord, MEMORY_ABSENT, MEMOS,
+    MemoryRecord, NetworkCounters, SlotMemo, TaskCounters,
 };
 pub use events::{
     EVENT_HEADER_BYTES, EVENT_PATH_BYTES, EventHeader, EventKind, SLOT_INHERITED, SLOT_RELEASED,

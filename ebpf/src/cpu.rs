@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{
-    slots::{add, counters, slot_of},
+    slots::{add, counters_on, hot_slot_of, this_cpu},
     walk::id_of_task,
 };
 
@@ -15,7 +15,8 @@ pub fn cpu_time(context: BtfTracePointContext) -> i32 {
     let runtime_ns: u64 = context.arg(1);
     // SAFETY: the tracepoint's first argument is a task.
     let id = unsafe { id_of_task(task) };
-    if let Some(record) = counters(slot_of(id)) {
+    let cpu = this_cpu();
+    if let Some(record) = counters_on(cpu, hot_slot_of(cpu, id)) {
         // SAFETY: a map value.
         unsafe { add(&raw mut (*record).task.cpu_ns, runtime_ns) };
     }

@@ -10,6 +10,7 @@ use aya_ebpf::{
 use core::ffi::c_void;
 use guidon_common::{
     CounterRecord, DelayRecord, EventHeader, HealthRecord, MemoryRecord, PeerKey, SlotEntry,
+    SlotMemo,
 };
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
@@ -46,6 +47,19 @@ pub struct MemoryCursor {
 /// succeeds owns the slot.
 #[btf_map]
 pub static SLOTS: HashMap<u64, SlotEntry, 1> = HashMap::new();
+
+/// What CPUs remember of [`SLOTS`], at `cpu * MEMOS + id % MEMOS`.
+#[btf_map]
+pub static SLOT_MEMOS: Array<SlotMemo, 1> = Array::new();
+
+/// One number that the agent raises before entries it deleted from (or added for old cgroups to)
+/// [`SLOTS`] are relied on: memos of other epochs are void.
+#[btf_map]
+pub static EPOCH: Array<u32, 1> = Array::new();
+
+/// A bit for each UDP port that the agent listens on: only who sends to one of them is remembered.
+#[btf_map]
+pub static UDP_PORTS: Array<u32, 2048> = Array::new();
 
 /// cgroup2 ids of containers: cgroups made below them inherit their slot.
 #[btf_map]

@@ -9,7 +9,7 @@ use core::ptr::read_volatile;
 
 use crate::{
     peers::remember_sender,
-    slots::{add, add_shared, counters, slot_of},
+    slots::{add, add_shared, counters_on, hot_slot_of, this_cpu},
 };
 
 /// Always let the packet pass.
@@ -32,7 +32,8 @@ pub fn packet_in(context: SkBuffContext) -> i32 {
     // SAFETY: the program's context; on ingress its socket is the receiver's.
     let id = unsafe { bpf_skb_cgroup_id(context.skb.skb) };
     let (bytes, packets) = size_of_packet(&context);
-    if let Some(record) = counters(slot_of(id)) {
+    let cpu = this_cpu();
+    if let Some(record) = counters_on(cpu, hot_slot_of(cpu, id)) {
         // SAFETY: a map value.
         unsafe { add(&raw mut (*record).network.receive_bytes, bytes) };
         // SAFETY: a map value.
@@ -47,7 +48,8 @@ pub fn packet_out(context: SkBuffContext) -> i32 {
     // SAFETY: the program's context.
     let id = unsafe { bpf_skb_cgroup_id(context.skb.skb) };
     let (bytes, packets) = size_of_packet(&context);
-    if let Some(record) = counters(slot_of(id)) {
+    let cpu = this_cpu();
+    if let Some(record) = counters_on(cpu, hot_slot_of(cpu, id)) {
         // SAFETY: a map value.
         unsafe { add_shared(&raw mut (*record).network.transmit_bytes, bytes) };
         // SAFETY: a map value.

@@ -1,4 +1,4 @@
-//! Which cgroup a local UDP socket belongs to, learnt from what it sends.
+//! Which cgroup a local UDP socket belongs to, learnt from what it sends to the agent.
 //!
 //! Only datagram sockets teach: a raw socket may write any source address it likes. Packets with
 //! IP options or IPv6 extension headers are passed over.
@@ -11,12 +11,14 @@ use aya_ebpf::{
 use core::ptr::{read_unaligned, read_volatile, write_volatile};
 use guidon_common::{PROTOCOL_UDP, PeerKey};
 
-use crate::maps::{LOOPBACK_PEERS, PEER_MEMOS, PEERS, PeerMemo};
+use crate::maps::{LOOPBACK_PEERS, PEER_MEMOS, PEERS, PeerMemo, UDP_PORTS};
 
 const IPV4: u32 = 0x0800_u16.to_be() as u32;
 const IPV6: u32 = 0x86dd_u16.to_be() as u32;
 const IPV4_HEADER_BYTES: usize = 20;
 const IPV6_HEADER_BYTES: usize = 40;
+/// Source and destination port, the beginning of the UDP header.
+const PORTS_BYTES: usize = 4;
 /// Version 4, five words of header.
 const IPV4_PLAIN: u8 = 0x45;
 const SOCK_DGRAM: u32 = 2;
@@ -25,7 +27,7 @@ const LOOPBACK6: [u32; 4] = [0, 0, 0, 1_u32.to_be()];
 /// A memo holds for about a second (HZ = 250), so that an entry that the LRU dropped comes back.
 const MEMO_JIFFIES_LOG2: u32 = 8;
 
-/// Remembers the sender of an outgoing UDP packet.
+/// Remembers the sender of an outgoing UDP packet, if it goes where the agent listens.
 #[inline(always)]
 pub fn remember_sender(context: &SkBuffContext, id: u64) {
     let buffer = context.skb.skb;
@@ -97,7 +99,25 @@ fn remember_once(key: &PeerKey, id: u64) {
     };
 }
 
-/// The source address of a UDP packet.
+/// Whether the agent listens to the UDP port that these ports lead to.
+///
+/// # Safety
+/// The ports at `ports` are within the packet.
+#[inline(always)]
+unsafe fn is_heeded(ports: *const u8) -> bool {
+    // SAFETY: by contract of this function.
+    let port = u16::from_be(unsafe { read_unaligned(ports.add(2).cast::<u16>()) });
+    match UDP_PORTS.get_ptr(u32::from(port >> 5)) {
+        Some(bits) => {
+            // SAFETY: a map value.
+            let bits = unsafe { read_volatile(bits) };
+            bits >> (port & 31) & 1 != 0
+        }
+        None => false,
+    }
+}
+
+/// The source address of a UDP packet to a port that the agent listens to.
 #[inline(always)]
 fn udp_source(buffer: *const __sk_buff) -> Option<[u32; 4]> {
     // SAFETY: the program's context.
@@ -107,7 +127,7 @@ fn udp_source(buffer: *const __sk_buff) -> Option<[u32; 4]> {
     // SAFETY: as above.
     let end = unsafe { read_volatile(&raw const (*buffer).data_end) } as usize;
     if protocol == IPV4 {
-        if start + IPV4_HEADER_BYTES > end {
+        if start + IPV4_HEADER_BYTES + PORTS_BYTES > end {
             return None;
         }
         let header = start as *const u8;
@@ -115,16 +135,24 @@ fn udp_source(buffer: *const __sk_buff) -> Option<[u32; 4]> {
         if unsafe { *header } != IPV4_PLAIN || unsafe { *header.add(9) } != PROTOCOL_UDP {
             return None;
         }
+        // SAFETY: the ports were checked to be there, and follow a header without options.
+        if !unsafe { is_heeded(header.add(IPV4_HEADER_BYTES)) } {
+            return None;
+        }
         // SAFETY: within the header.
         let address = unsafe { read_unaligned(header.add(12).cast::<u32>()) };
         return Some([0, 0, PeerKey::MAPPED, address]);
     }
-    if protocol != IPV6 || start + IPV6_HEADER_BYTES > end {
+    if protocol != IPV6 || start + IPV6_HEADER_BYTES + PORTS_BYTES > end {
         return None;
     }
     let header = start as *const u8;
     // SAFETY: within the header.
     if unsafe { *header.add(6) } != PROTOCOL_UDP {
+        return None;
+    }
+    // SAFETY: the ports were checked to be there, and follow a header without extensions.
+    if !unsafe { is_heeded(header.add(IPV6_HEADER_BYTES)) } {
         return None;
     }
     // SAFETY: within the header.

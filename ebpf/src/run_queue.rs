@@ -21,7 +21,7 @@ use crate::{
         OFF_TASK_RUN_DELAY, OFF_TASK_STATE, SWITCH_STATE,
     },
     maps::TASKS,
-    slots::{add, counters, delays, slot_of},
+    slots::{add, counters_on, delays_on, hot_slot_of, this_cpu},
     walk::{id_of_task, iterator_argument, load},
 };
 
@@ -30,13 +30,14 @@ use crate::{
 pub fn run_queue(context: BtfTracePointContext) -> i32 {
     let previous: *const u8 = context.arg(1);
     let next: *const u8 = context.arg(2);
+    let cpu = this_cpu();
     let mut previous_id = 0;
     let mut previous_slot = 0;
     // SAFETY: `task_struct.pid`; the idle task's is 0.
     if unsafe { load::<u32>(previous, &OFF_TASK_PID) } != 0 {
         // SAFETY: a task.
         previous_id = unsafe { id_of_task(previous) };
-        previous_slot = slot_of(previous_id);
+        previous_slot = hot_slot_of(cpu, previous_id);
         let state: u32 = if SWITCH_STATE.load() != 0 {
             context.arg(3)
         } else {
@@ -45,7 +46,7 @@ pub fn run_queue(context: BtfTracePointContext) -> i32 {
         };
         // The kernel's own rule for nvcsw and nivcsw.
         let voluntary = context.arg::<u8>(0) == 0 && state != 0;
-        if let Some(record) = counters(previous_slot) {
+        if let Some(record) = counters_on(cpu, previous_slot) {
             // SAFETY: a map value.
             let group = unsafe { &raw mut (*record).task };
             let counter = if voluntary {
@@ -71,13 +72,13 @@ pub fn run_queue(context: BtfTracePointContext) -> i32 {
     let slot = if id == previous_id {
         previous_slot
     } else {
-        slot_of(id)
+        hot_slot_of(cpu, id)
     };
-    if let Some(record) = counters(slot) {
+    if let Some(record) = counters_on(cpu, slot) {
         // SAFETY: a map value.
         unsafe { add(&raw mut (*record).task.run_queue_ns, wait_ns) };
     }
-    if let Some(record) = delays(slot) {
+    if let Some(record) = delays_on(cpu, slot) {
         let bucket = bucket_of(wait_ns);
         // SAFETY: a map value, and `bucket` is within the array.
         unsafe { add((&raw mut (*record).buckets).cast::<u64>().add(bucket), 1) };

@@ -6,7 +6,8 @@
 //!    not find the slot. Whoever's deletion succeeded hands the slot to the keeper, so it comes
 //!    here once.
 //! 2. *Grace*: a program that was already running may have looked the slot up before. The keeper
-//!    waits until every program that was running is done.
+//!    raises the epoch, so that what CPUs remember of earlier look-ups is void, and waits until
+//!    every program that was running is done.
 //! 3. *Base*: now the words stand still. Their sums become the slot's base.
 //! 4. *Pool*: only then the slot goes into the queue that the kernel takes slots from.
 //!
@@ -26,6 +27,7 @@ use super::{
     Slot,
     book::Book,
     counters::CounterPages,
+    epoch::Epoch,
     sys::{Grace, Queue},
 };
 
@@ -44,13 +46,14 @@ impl Keeper {
     pub(super) fn start(
         pages: Arc<CounterPages>,
         free: Arc<Queue<u32>>,
+        epoch: Arc<Epoch>,
         book: Arc<Mutex<Book>>,
         grace: Grace,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("guidon-slots".to_owned())
-            .spawn(move || run(&receiver, &pages, &free, &book, &grace))?;
+            .spawn(move || run(&receiver, &pages, &free, &epoch, &book, &grace))?;
         Ok(Self {
             unmapped: Some(sender),
             thread: Some(thread),
@@ -82,12 +85,19 @@ fn run(
     unmapped: &Receiver<Slot>,
     pages: &CounterPages,
     free: &Queue<u32>,
+    epoch: &Epoch,
     book: &Mutex<Book>,
     grace: &Grace,
 ) {
     let mut exact = true;
+    let mut kept = Vec::new();
     while let Ok(first) = unmapped.recv() {
-        let batch: Vec<Slot> = std::iter::once(first).chain(unmapped.try_iter()).collect();
+        kept.extend(std::iter::once(first).chain(unmapped.try_iter()));
+        if let Err(error) = epoch.raise() {
+            // They wait for the next ones: given out now, they could count for their old owners.
+            tracing::error!(%error, slots = kept.len(), "cannot take slots back yet");
+            continue;
+        }
         if exact && let Err(error) = grace.wait() {
             tracing::warn!(%error, "cannot wait for running programs, slots return a second later");
             exact = false;
@@ -95,7 +105,7 @@ fn run(
         if !exact {
             thread::sleep(GRACE_FALLBACK);
         }
-        for slot in batch {
+        for slot in kept.drain(..) {
             pages.rebase(slot);
             // Freed in the book first: the kernel may give it out at once, and the birth be told.
             book.lock()

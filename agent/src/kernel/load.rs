@@ -16,13 +16,14 @@ use aya::{
     Btf, Ebpf, EbpfLoader, VerifierLogLevel,
     maps::{Map as AyaMap, MapData, RingBuf},
 };
-use guidon_common::{CounterRecord, DelayRecord, HealthRecord};
+use guidon_common::{CounterRecord, DelayRecord, HealthRecord, MEMOS};
 
 use super::{
     Events, Kernel, KernelError, Options,
     book::Book,
     btf,
     counters::CounterPages,
+    epoch::Epoch,
     facts::Facts,
     host::{self, Hierarchies},
     keeper::Keeper,
@@ -149,6 +150,7 @@ pub(super) fn load(options: &Options, empty_beside: bool) -> Result<(Kernel, Eve
         programs: Mutex::new(programs),
         memory,
         slots: sizes.slots,
+        heeded: Mutex::default(),
         shared,
         _statistics: statistics,
     };
@@ -173,6 +175,7 @@ fn load_object(btf: &Btf, facts: &Facts, sizes: &Sizes) -> Result<Ebpf, KernelEr
         .allow_unsupported_maps()
         .map_max_entries("COUNTERS", sizes.slots * sizes.cpus)
         .map_max_entries("DELAYS", sizes.delays)
+        .map_max_entries("SLOT_MEMOS", sizes.cpus.saturating_mul(MEMOS))
         .map_max_entries("MEMORY", sizes.entries)
         .map_max_entries("SLOTS", sizes.entries)
         .map_max_entries("CONTAINERS", sizes.entries)
@@ -200,6 +203,8 @@ fn connect(
         free: Arc::new(Queue::new(descriptor(object, "FREE")?)),
         peers: Map::new(descriptor(object, "PEERS")?),
         loopback_peers: Map::new(descriptor(object, "LOOPBACK_PEERS")?),
+        udp_ports: Map::new(descriptor(object, "UDP_PORTS")?),
+        epoch: Arc::new(Epoch::new(Map::new(descriptor(object, "EPOCH")?))),
     };
     let failed = |map| move |source| KernelError::Map { map, source };
     for slot in 1..sizes.slots {
@@ -218,6 +223,7 @@ fn connect(
     let keeper = Keeper::start(
         Arc::clone(&pages),
         Arc::clone(&maps.free),
+        Arc::clone(&maps.epoch),
         Arc::clone(&book),
         grace,
     )

@@ -19,6 +19,7 @@ use super::{
     Cgroup, Event, Slot,
     book::{Book, Twins},
     counters::CounterPages,
+    epoch::Epoch,
     host::Hierarchies,
     keeper::Keeper,
     sys::{ANY, Map, NO_EXIST, Pages, Queue},
@@ -34,6 +35,8 @@ pub(super) struct Maps {
     pub(super) free: Arc<Queue<u32>>,
     pub(super) peers: Map<PeerKey, u64>,
     pub(super) loopback_peers: Map<u32, u64>,
+    pub(super) udp_ports: Map<u32, u32>,
+    pub(super) epoch: Arc<Epoch>,
 }
 
 /// The shared state.
@@ -235,7 +238,8 @@ impl Shared {
     fn try_enter_slot(&self, id: CgroupId, slot: u32) -> io::Result<bool> {
         let entry = SlotEntry { slot, flags: 0 };
         match self.maps.slots.set(&id.0, &entry, NO_EXIST) {
-            Ok(()) => Ok(true),
+            // Its tasks may have been looked for in vain, and that be remembered.
+            Ok(()) => self.maps.epoch.raise().map(|()| true),
             Err(error) => {
                 self.maps.free.push(&slot)?;
                 match error.raw_os_error() {

@@ -74,6 +74,15 @@ impl Bound {
     }
 }
 
+/// Has the kernel remember who sends datagrams there (and to that port of the gateway's address).
+fn heed(kernel: Option<&Kernel>, address: SocketAddr) {
+    if let Some(kernel) = kernel
+        && let Err(error) = kernel.heed_datagrams_to(address.port())
+    {
+        tracing::warn!(%address, %error, "senders of datagrams are known by their address alone");
+    }
+}
+
 /// A listener that is switched on.
 struct Wanted {
     key: &'static str,
@@ -154,7 +163,12 @@ impl Listeners {
         for wanted in wanted(config) {
             let (key, address) = (wanted.key, wanted.address);
             match Bound::new(wanted.protocol, address) {
-                Ok((socket, address)) => bound.push((wanted.protocol, address, socket)),
+                Ok((socket, address)) => {
+                    if wanted.protocol.datagrams().is_some() {
+                        heed(around.kernel.as_deref(), address);
+                    }
+                    bound.push((wanted.protocol, address, socket));
+                }
                 Err(error) if wanted.is_default && error.kind() == io::ErrorKind::AddrInUse => {
                     tracing::warn!(key, %address, "not listened to: somebody else has the port");
                 }

@@ -106,10 +106,9 @@ fn the_cgroup_that_sent_a_datagram_is_known_at_once() {
         receiver
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        let mut worker = group.start(&format!(
-            "tell-udp {address} {}",
-            receiver.local_addr().unwrap()
-        ));
+        let to = receiver.local_addr().unwrap();
+        lab.kernel.heed_datagrams_to(to.port()).unwrap();
+        let mut worker = group.start(&format!("tell-udp {address} {to}"));
         let (_, peer) = receiver.recv_from(&mut [0; 16]).unwrap();
         assert_eq!(lab.kernel.peer(peer, true), Some(group.id), "{peer}");
         assert_eq!(lab.kernel.peer(peer, false), None, "{peer} as tcp");
@@ -128,6 +127,7 @@ fn a_port_that_is_used_again_is_its_new_users() {
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
         let to = receiver.local_addr().unwrap();
+        lab.kernel.heed_datagrams_to(to.port()).unwrap();
         let from = {
             let probe = UdpSocket::bind((host, 0)).unwrap();
             probe.local_addr().unwrap()
