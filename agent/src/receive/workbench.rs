@@ -15,9 +15,10 @@ const KEPT: usize = 8;
 /// forever.
 const KEPT_BYTES: usize = 8 << 20;
 /// From so many bytes on the work is announced to the runtime, which then moves its other tasks to
-/// another thread. At some 1.1 ns a byte (uncompress, splice, compress) this is half a millisecond;
-/// moving costs some 10 µs.
-const BLOCKING_BYTES: usize = 512 << 10;
+/// another thread. At some 1.1 ns a byte (uncompress, splice, compress) this is two milliseconds.
+/// Moving is not cheap: at half of that it took a tenth of all CPU time under load, for a request of
+/// 2,000 samples is 600 kB.
+const BLOCKING_BYTES: usize = 2 << 20;
 
 /// What one request needs while it is worked on.
 #[derive(Debug, Default)]
