@@ -49,6 +49,11 @@ struct Fed {
 
 impl Load {
     fn on(address: &str) -> Self {
+        Self::paced(address, Duration::ZERO)
+    }
+
+    /// With a rest after each request.
+    fn paced(address: &str, rest: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = FEEDERS.map(|feeder| {
             let (stop, server) = (Arc::clone(&stop), Server::Tcp(address.to_owned()));
@@ -64,6 +69,7 @@ impl Load {
                     }
                     if post(&server, feeder, time) {
                         fed.acknowledged.push(time);
+                        std::thread::sleep(rest);
                     } else {
                         fed.failed += 1;
                         std::thread::sleep(Duration::from_millis(5));
@@ -186,6 +192,44 @@ async fn ten_kills_of_the_agent_lose_nothing_that_was_acknowledged() {
     assert!(acknowledged > 300, "{acknowledged} requests are no load");
     let again = all_arrive_in_order(&sink, &fed).await;
     counted += resent(&agent);
+    assert!(
+        again <= counted,
+        "{again} samples arrived again, {counted} were counted"
+    );
+    agent.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minute_without_the_receiver_loses_nothing_and_takes_no_memory() {
+    let mut sink = Sink::start().await.unwrap();
+    let (mut agent, address) = start(&format!("{:?}", sink.url("/w")));
+    let load = Load::paced(&address, Duration::from_millis(5));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+        kib.parse::<u64>().unwrap()
+    };
+    sink.close().await;
+    // The lane in memory fills first; from then on the disk alone takes what comes.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let early = resident();
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    let late = resident();
+    assert!(
+        late < early + (8 << 10),
+        "{early} kB resident early in the outage, {late} kB late"
+    );
+    sink.open().await.unwrap();
+    // What comes now is taken while the backlog goes out.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let fed = load.end();
+    for fed in &fed {
+        assert_eq!(fed.failed, 0, "requests of {}", fed.feeder);
+        assert!(fed.acknowledged.len() > 2_000, "no load");
+    }
+    let (again, counted) = (all_arrive_in_order(&sink, &fed).await, resent(&agent));
     assert!(
         again <= counted,
         "{again} samples arrived again, {counted} were counted"
