@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: every bench, or the named ones, one after the other.
 
 use anyhow::{Result, bail};
+use xtask::dockerd::Dockerd;
 use xtask::run::{cargo, root, run, step};
 
 use crate::{build, setup, test::names_in};
@@ -14,6 +15,8 @@ pub(crate) fn bench(names: &[String], arguments: &[String]) -> Result<()> {
     setup::setup(setup::For::Test)?;
     // Benches that measure the whole agent measure the program that users run.
     let agent = build::release()?;
+    // Some measure containers; it ends with this function if it was not there before.
+    let _dockerd = Dockerd::system()?;
     for name in if names.is_empty() { &known } else { names } {
         step(&format!("bench {name}"));
         run(cargo()
