@@ -245,6 +245,30 @@ async fn what_is_removed_renamed_or_left_half_made_by_hand_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_is_paused_by_hand_stays_so_and_says_it() {
+    let bed = Bed::new().await;
+    let (paused, other) = (bed.guid(), bed.guid());
+    for guid in [&paused, &other] {
+        let app = shell(bed.image.name(), IDLE);
+        bed.driver.apps.put(guid.clone(), app).await.unwrap();
+    }
+    let id = bed.id(paused.as_str());
+    bed.call("POST", &format!("/containers/{id}/pause"));
+    // Something to mend, so that everything is looked at.
+    bed.docker.remove(&bed.id(other.as_str())).unwrap();
+    eventually("the other one comes back", || {
+        bed.is_running(other.as_str())
+    })
+    .await;
+    let status = bed.driver.apps.get(&paused).await.unwrap();
+    assert_eq!((status.state, status.last_error), (AppState::Paused, None));
+    assert_eq!(bed.id(paused.as_str()), id, "the same container");
+    bed.call("POST", &format!("/containers/{id}/unpause"));
+    let status = bed.driver.apps.get(&paused).await.unwrap();
+    assert_eq!(status.state, AppState::Running);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_agent_finds_its_apps_and_heals_them_when_it_starts() {
     let mut bed = Bed::new().await;
     let kept = bed.guid();
