@@ -52,8 +52,8 @@ pub static SLOTS: HashMap<u64, SlotEntry, 1> = HashMap::new();
 #[btf_map]
 pub static SLOT_MEMOS: Array<SlotMemo, 1> = Array::new();
 
-/// One number that the agent raises before entries it deleted from (or added for old cgroups to)
-/// [`SLOTS`] are relied on: memos of other epochs are void.
+/// One number that the agent raises before it gives slots out again whose entries it deleted from
+/// [`SLOTS`]: memos of other epochs are void.
 #[btf_map]
 pub static EPOCH: Array<u32, 1> = Array::new();
 

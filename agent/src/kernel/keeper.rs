@@ -46,14 +46,14 @@ impl Keeper {
     pub(super) fn start(
         pages: Arc<CounterPages>,
         free: Arc<Queue<u32>>,
-        epoch: Arc<Epoch>,
+        mut epoch: Epoch,
         book: Arc<Mutex<Book>>,
         grace: Grace,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("guidon-slots".to_owned())
-            .spawn(move || run(&receiver, &pages, &free, &epoch, &book, &grace))?;
+            .spawn(move || run(&receiver, &pages, &free, &mut epoch, &book, &grace))?;
         Ok(Self {
             unmapped: Some(sender),
             thread: Some(thread),
@@ -85,7 +85,7 @@ fn run(
     unmapped: &Receiver<Slot>,
     pages: &CounterPages,
     free: &Queue<u32>,
-    epoch: &Epoch,
+    epoch: &mut Epoch,
     book: &Mutex<Book>,
     grace: &Grace,
 ) {

@@ -204,7 +204,6 @@ fn connect(
         peers: Map::new(descriptor(object, "PEERS")?),
         loopback_peers: Map::new(descriptor(object, "LOOPBACK_PEERS")?),
         udp_ports: Map::new(descriptor(object, "UDP_PORTS")?),
-        epoch: Arc::new(Epoch::new(Map::new(descriptor(object, "EPOCH")?))),
     };
     let failed = |map| move |source| KernelError::Map { map, source };
     for slot in 1..sizes.slots {
@@ -223,7 +222,7 @@ fn connect(
     let keeper = Keeper::start(
         Arc::clone(&pages),
         Arc::clone(&maps.free),
-        Arc::clone(&maps.epoch),
+        Epoch::new(Map::new(descriptor(object, "EPOCH")?)),
         Arc::clone(&book),
         grace,
     )

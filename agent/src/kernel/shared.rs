@@ -19,7 +19,6 @@ use super::{
     Cgroup, Event, Slot,
     book::{Book, Twins},
     counters::CounterPages,
-    epoch::Epoch,
     host::Hierarchies,
     keeper::Keeper,
     sys::{ANY, Map, NO_EXIST, Pages, Queue},
@@ -36,7 +35,6 @@ pub(super) struct Maps {
     pub(super) peers: Map<PeerKey, u64>,
     pub(super) loopback_peers: Map<u32, u64>,
     pub(super) udp_ports: Map<u32, u32>,
-    pub(super) epoch: Arc<Epoch>,
 }
 
 /// The shared state.
@@ -209,7 +207,8 @@ impl Shared {
     }
 
     /// Gives a cgroup that a walk found a slot, as the kernel does at birth. The kernel may have
-    /// done so meanwhile: then that one is it.
+    /// done so meanwhile: then that one is it. Only before the counting programs are attached: CPUs
+    /// remember which cgroups have no slot.
     pub(super) fn adopt(&self, branch: Branch) -> io::Result<()> {
         let slot = self.maps.free.pop()?.unwrap_or(0);
         let mut cgroup = Cgroup {
@@ -238,8 +237,7 @@ impl Shared {
     fn try_enter_slot(&self, id: CgroupId, slot: u32) -> io::Result<bool> {
         let entry = SlotEntry { slot, flags: 0 };
         match self.maps.slots.set(&id.0, &entry, NO_EXIST) {
-            // Its tasks may have been looked for in vain, and that be remembered.
-            Ok(()) => self.maps.epoch.raise().map(|()| true),
+            Ok(()) => Ok(true),
             Err(error) => {
                 self.maps.free.push(&slot)?;
                 match error.raw_os_error() {
