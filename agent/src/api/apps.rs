@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::model::{AppList, AppPut, ErrorBody};
 use super::routes::Context;
 use crate::config::Guid;
-use crate::drive::{App, AppStatus, Outcome};
+use crate::drive::{App, AppStatus};
 
 /// The guid in the path.
 pub(super) struct GuidPath(pub(super) Guid);
@@ -86,18 +86,10 @@ pub(super) async fn make(
             }
         };
         let outcome = outcome.map_err(ApiError::from);
-        let word = outcome.as_ref().map(|(outcome, _)| match outcome {
-            Outcome::Created => "created",
-            Outcome::Changed => "changed",
-            Outcome::Unchanged => "unchanged",
-        });
+        let word = outcome.as_ref().map(|(outcome, _)| outcome.as_str());
         asker.audit("app put", guid.as_str(), word);
         let (outcome, app) = outcome?;
-        let status = match outcome {
-            Outcome::Created => StatusCode::CREATED,
-            Outcome::Changed | Outcome::Unchanged => StatusCode::OK,
-        };
-        Ok((status, Json(AppPut { outcome, app })))
+        Ok((body::status_of(outcome), Json(AppPut { outcome, app })))
     })
     .await
 }

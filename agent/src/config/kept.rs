@@ -21,7 +21,7 @@ pub struct Kept<T> {
     items: Mutex<BTreeMap<String, T>>,
 }
 
-/// What a [`Kept::put`] did.
+/// What putting something of a name did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Put {

@@ -18,10 +18,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
-use utoipa::ToSchema;
 
 use super::app::{App, Restart};
 use super::docker::{Created, Engine, Found, Life, spare_name};
@@ -50,17 +48,9 @@ pub struct Settings {
     pub environments: watch::Receiver<Environments>,
 }
 
-/// What a [`Apps::put`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// There was no such app.
-    Created,
-    /// Another container runs now, or a missing one was made again.
-    Changed,
-    /// It was so already; nothing was touched.
-    Unchanged,
-}
+/// What a [`Apps::put`] did: of an existing app, `Changed` means that another container runs now, or
+/// that a missing one was made again.
+pub use crate::config::Put as Outcome;
 
 /// A handle on the node's apps. Cheap to clone.
 #[derive(Debug, Clone)]
