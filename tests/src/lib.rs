@@ -24,6 +24,7 @@ pub mod python;
 pub mod remote_write;
 pub mod sample;
 pub mod server;
+pub mod withheld;
 
 pub use agent::Agent;
 pub use containers::{Container, Image, system_docker};
@@ -31,6 +32,7 @@ pub use otlp::OtlpSink;
 pub use program::{Program, PrometheusServer};
 pub use remote_write::RemoteWriteSink;
 pub use sample::{Labels, Sample};
+pub use withheld::InitWatch;
 pub use xtask::docker::Docker;
 pub use xtask::dockerd::Dockerd;
 pub use xtask::http::Response;

@@ -1,5 +1,6 @@
 //! A process of the kernel tests that does something on demand: `kernel-worker WORK [PROCS…]`
-//! joins the cgroups whose `cgroup.procs` files it is given, says so, and does the work.
+//! joins the cgroups whose `cgroup.procs` files it is given, says so and how many nanoseconds of CPU
+//! time it took, and does the work.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,10 +25,11 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 fn main() {
     let mut arguments = env::args().skip(1);
     let work = arguments.next().unwrap();
+    let before = used();
     for procs in arguments {
         fs::write(&procs, "0").unwrap_or_else(|error| panic!("join {procs}: {error}"));
     }
-    say("joined");
+    say(&format!("joined {}", (used() - before).as_nanos()));
     let words: Vec<&str> = work.split(' ').collect();
     let number = |index: usize| words[index].parse::<u64>().unwrap();
     let span = |index: usize| Duration::from_millis(number(index));
@@ -48,6 +50,12 @@ fn main() {
         "load" => load_with(words[1]),
         other => panic!("no such work: {other}"),
     }
+}
+
+/// CPU time of this process.
+fn used() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn say(line: &str) {

@@ -301,6 +301,8 @@ impl Drop for Group {
 pub(crate) struct Worker {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    /// CPU time between its joining the first hierarchy and the last one.
+    pub(crate) joining_ns: u64,
 }
 
 impl Worker {
@@ -313,8 +315,14 @@ impl Worker {
             .spawn()
             .expect("start a worker");
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut worker = Self { child, lines };
-        assert_eq!(worker.line(), "joined");
+        let mut worker = Self {
+            child,
+            lines,
+            joining_ns: 0,
+        };
+        let said = worker.line();
+        let joining_ns = said.strip_prefix("joined ").map(str::parse);
+        worker.joining_ns = joining_ns.expect("the worker has joined").unwrap();
         worker
     }
 
