@@ -25,6 +25,7 @@ pub mod model;
 mod negotiate;
 mod routes;
 mod server;
+mod stack;
 mod status;
 mod tls;
 

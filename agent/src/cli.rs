@@ -15,6 +15,7 @@ mod logs;
 mod output;
 mod run;
 mod spool;
+mod stack;
 mod status;
 mod table;
 mod top;
@@ -82,6 +83,7 @@ fn dispatch(args: Args, output: &mut Output) -> Result<Verdict, CommandError> {
         Command::Bus(bus) => client::block_on(bus::run(&bus, output)),
         Command::Logs(logs) => client::block_on(logs::run(&logs, output)),
         Command::Exporters(exporters) => client::block_on(exporters::run(&exporters, output)),
+        Command::Stack(api) => client::block_on(stack::run(&api, output)),
         Command::App(app) => client::block_on(app::run(&app, output)),
     }
 }

@@ -8,6 +8,7 @@
 //! A variable's value is read as TOML where it is some (`false`, `["a", "b"]`, `"text"`), else as
 //! a string without quotes. It replaces the whole value of its key.
 
+pub(crate) mod atomic;
 mod difference;
 mod guid;
 mod host;

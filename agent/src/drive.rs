@@ -22,6 +22,7 @@ pub use app::{
     Restart, Size, Span, Stop,
 };
 pub use apps::{AppState, AppStatus, Apps, ContainerStatus, Outcome, Settings};
+pub(crate) use docker::{Created, Engine, Found, Life};
 pub use environment::{Environment, Environments, JaegerAgent};
 
 /// Why an app is not as it was asked to be.

@@ -51,6 +51,7 @@ use std::{
 
 use guidon_common::{CgroupId, DELAY_BUCKETS, PROTOCOL_TCP, PROTOCOL_UDP, PeerKey};
 
+pub(crate) use self::sys::register;
 pub use self::{btf::BtfError, events::Events};
 use self::{memory::MemoryGauges, programs::Programs, shared::Shared};
 

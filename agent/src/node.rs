@@ -16,6 +16,7 @@ mod listeners;
 mod own_metrics;
 mod reload;
 mod rooms;
+mod stack;
 mod status;
 mod targets;
 
@@ -30,7 +31,7 @@ use crate::api::ServeError;
 use crate::config::{Config, HostGuidError, KeptError};
 use crate::drive::DriveError;
 use crate::forward::StartError;
-use crate::stack::ExporterError;
+use crate::stack::{ExporterError, RelayTokenError};
 
 /// How long senders may go on delivering after the agent was told to stop.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -86,6 +87,12 @@ pub enum NodeError {
     /// What log files are followed cannot be read.
     #[error(transparent)]
     LogTargets(#[from] KeptError),
+    /// Managed components could not be known.
+    #[error(transparent)]
+    RelayToken(#[from] RelayTokenError),
+    /// The folder of managed components cannot be made.
+    #[error("data_dir: cannot make the folder of managed components: {0}")]
+    Stack(#[source] std::io::Error),
     /// What exporters there are cannot be read.
     #[error(transparent)]
     Exporters(#[from] ExporterError),

@@ -9,7 +9,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, Secur
 use utoipa::{Modify, OpenApi};
 
 use super::routes::Context;
-use super::{apps, bus, console, exporters, health, logs, metrics, status};
+use super::{apps, bus, console, exporters, health, logs, metrics, stack, status};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -41,6 +41,7 @@ use super::{apps, bus, console, exporters, health, logs, metrics, status};
         exporters::show,
         exporters::remove,
         exporters::targets,
+        stack::list,
         bus::read,
     ),
     modifiers(&Token),

@@ -13,7 +13,9 @@ use crate::drive::{App, AppStatus, DriveError, Outcome};
 use crate::receive::logs::InvalidTarget;
 use crate::signal::series::Format;
 use crate::signal::{Frame, Signal};
-use crate::stack::{Exporter, ExporterError, ExporterStatus, Exporters, TargetGroup};
+use crate::stack::{
+    ComponentStatus, Exporter, ExporterError, ExporterStatus, Exporters, TargetGroup,
+};
 
 /// Everything that the API can ask. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +25,7 @@ pub struct Handles {
     pub metrics: Arc<dyn MetricsHandle>,
     pub logs: Arc<dyn LogsHandle>,
     pub exporters: Arc<dyn ExportersHandle>,
+    pub stack: Arc<dyn StackHandle>,
     pub bus: Arc<dyn BusHandle>,
     pub reload: Arc<dyn ReloadHandle>,
 }
@@ -95,6 +98,12 @@ impl ExportersHandle for Exporters {
     fn targets(&self) -> Vec<TargetGroup> {
         Self::targets(self)
     }
+}
+
+/// Tells how managed components are.
+pub trait StackHandle: Send + Sync {
+    /// All there are, also those that are off, by name.
+    fn list(&self) -> BoxFuture<'_, Vec<ComponentStatus>>;
 }
 
 /// Runs what writes to disk where it may wait.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::{self, Access};
 use super::error::ApiError;
 use super::handles::Handles;
-use super::{apps, bus, console, describe, exporters, health, logs, metrics, status};
+use super::{apps, bus, console, describe, exporters, health, logs, metrics, stack, status};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -58,6 +58,7 @@ pub(super) fn table() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
         (Method::GET, EXPORTER, get(exporters::show)),
         (Method::DELETE, EXPORTER, delete(exporters::remove)),
         (Method::GET, "/api/v1/targets", get(exporters::targets)),
+        (Method::GET, "/api/v1/stack", get(stack::list)),
         (Method::GET, "/api/v1/bus/{signal}", get(bus::read)),
     ]
 }

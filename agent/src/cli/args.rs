@@ -31,6 +31,8 @@ pub(super) enum Command {
     Logs(LogsArgs),
     /// Register exporters for Prometheus to scrape
     Exporters(ExportersArgs),
+    /// Show the managed components
+    Stack(ApiArgs),
     /// Read the local bus
     Bus(BusArgs),
     /// Look at the spools of this machine, and repair them

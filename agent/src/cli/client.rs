@@ -1,7 +1,6 @@
 //! A client of the agent's API.
 
 use std::future::Future;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use super::args::ApiArgs;
 use super::{CommandError, Verdict};
 use crate::api::model::ErrorBody;
 use crate::config::{self, Config, ConfigError, Secret, TokenError};
+use crate::stack::reached_at;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Making an app may pull its image.
@@ -206,13 +206,7 @@ fn target(args: &ApiArgs) -> Result<Target, ClientError> {
         });
     }
     let config = Config::read(args.config.as_deref(), &config::environment())?;
-    let mut address = config.api.listen;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
+    let address = reached_at(config.api.listen);
     let token = match (token, &config.api.token_file) {
         (None, Some(path)) => Some(Secret::read_token(path)?),
         (token, _) => token,

@@ -3,6 +3,7 @@
 use super::args::ApiArgs;
 use super::client::Client;
 use super::output::{Output, plain};
+use super::stack;
 use super::table::{self, Column, NOTHING};
 use super::{CommandError, Verdict};
 use crate::api::model::{Destination, KernelStatus, LedgerLine, Status};
@@ -41,6 +42,9 @@ fn render(status: &Status) -> String {
         format!("docker: {docker}"),
         kernel(&status.kernel),
     ];
+    for one in &status.stack {
+        lines.push(format!("{}: {}", one.name, stack::line(one)));
+    }
     if !status.inactive.is_empty() {
         let keys = status.inactive.join(", ");
         lines.push(format!(

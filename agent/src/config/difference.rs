@@ -114,11 +114,6 @@ impl Config {
         [
             ("cluster", self.cluster.is_some()),
             ("kubernetes", self.kubernetes.enabled),
-            ("stack.prometheus", stack.prometheus.managed != Managed::Off),
-            (
-                "stack.node_exporter",
-                stack.node_exporter.managed != Managed::Off,
-            ),
             ("stack.vector", stack.vector.managed != Managed::Off),
             (
                 "stack.jaeger_collector",

@@ -1,18 +1,17 @@
 //! What the Manager asked for beside the configuration file, kept on disk: one JSON file per name.
-//!
-//! A file is replaced by renaming a written and synced one over it, so that after any crash it is
-//! the old or the new one, never a part.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::atomic;
 
 /// A folder of things that have names, and what it holds.
 #[derive(Debug)]
@@ -114,19 +113,10 @@ impl<T: Clone + PartialEq + Serialize + DeserializeOwned> Kept<T> {
         };
         let (part, path) = (self.folder.join(format!(".{name}")), self.path(name));
         let write = || {
-            let mut options = OpenOptions::new();
-            options.create(true).truncate(true).write(true).mode(0o600);
-            let mut file = options.open(&part)?;
-            file.write_all(&serde_json::to_vec_pretty(&item)?)?;
-            file.sync_all()?;
-            fs::rename(&part, &path)?;
-            sync(&self.folder)
+            atomic::prepare(&part, 0o600, &serde_json::to_vec_pretty(&item)?)?;
+            atomic::replace(&part, &path)
         };
-        if let Err(source) = write() {
-            // The disk may be full: leave nothing that makes it fuller.
-            let _ = fs::remove_file(&part);
-            return Err(KeptError { path, source });
-        }
+        write().map_err(|source| KeptError { path, source })?;
         items.insert(name.to_owned(), item);
         Ok(put)
     }
@@ -138,11 +128,7 @@ impl<T: Clone + PartialEq + Serialize + DeserializeOwned> Kept<T> {
             return Ok(false);
         }
         let path = self.path(name);
-        let removed = match fs::remove_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => sync(&self.folder),
-        };
+        let removed = atomic::discard(&path).and_then(|()| atomic::sync(&self.folder));
         removed.map_err(|source| KeptError { path, source })?;
         items.remove(name);
         Ok(true)
@@ -155,11 +141,6 @@ impl<T: Clone + PartialEq + Serialize + DeserializeOwned> Kept<T> {
     fn items(&self) -> MutexGuard<'_, BTreeMap<String, T>> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Makes renames and removals durable.
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

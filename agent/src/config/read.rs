@@ -1,5 +1,7 @@
 //! The sections of the file, key by key, into the typed configuration.
 
+mod stack;
+
 use std::time::Duration;
 
 use super::reader::Section;
@@ -8,8 +10,8 @@ use super::values::{
     some, text, url, word,
 };
 use super::{
-    Api, Bus, Cluster, Collect, Component, Config, Docker, Durability, Jaeger, Kubernetes, Managed,
-    Receive, Role, Spool, Stack, Tls, WhenFull,
+    Api, Bus, Cluster, Collect, Config, Docker, Durability, Jaeger, Kubernetes, Receive, Role,
+    Spool, Tls, WhenFull,
 };
 
 /// Below, a round costs more than it tells; above, rates say nothing any more.
@@ -38,7 +40,7 @@ pub(super) fn config(root: &mut Section<'_>, config: &mut Config) {
     root.section("kubernetes", |section| {
         kubernetes(section, &mut config.kubernetes);
     });
-    root.section("stack", |section| stack(section, &mut config.stack));
+    root.section("stack", |section| stack::read(section, &mut config.stack));
 }
 
 fn api(section: &mut Section<'_>, api: &mut Api) {
@@ -159,28 +161,4 @@ fn cluster(section: &mut Section<'_>) -> Cluster {
 
 fn kubernetes(section: &mut Section<'_>, kubernetes: &mut Kubernetes) {
     section.set("enabled", &mut kubernetes.enabled, boolean);
-}
-
-fn stack(section: &mut Section<'_>, stack: &mut Stack) {
-    for (key, component) in [
-        ("prometheus", &mut stack.prometheus),
-        ("node_exporter", &mut stack.node_exporter),
-        ("vector", &mut stack.vector),
-        ("jaeger_collector", &mut stack.jaeger_collector),
-        ("jaeger_agent", &mut stack.jaeger_agent),
-    ] {
-        section.section(key, |section| component_of(section, component));
-    }
-}
-
-fn component_of(section: &mut Section<'_>, component: &mut Component) {
-    let managed = word(&[
-        ("off", Managed::Off),
-        ("container", Managed::Container),
-        ("binary", Managed::Binary),
-        ("external", Managed::External),
-    ]);
-    section.set("managed", &mut component.managed, managed);
-    section.set("image", &mut component.image, some(text));
-    section.set("path", &mut component.path, some(path));
 }

@@ -1,5 +1,7 @@
 //! Rules between keys.
 
+mod stack;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -42,6 +44,11 @@ pub(super) fn check(
             ),
             "set api.token_file or api.tls.client_ca, or listen on 127.0.0.1",
         );
+    }
+
+    for stack::Violation { keys, what, fix } in stack::violations(config) {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        complain(&keys, what, fix);
     }
 
     for listeners in [tcp_listeners(config), udp_listeners(config)] {
@@ -95,6 +102,7 @@ pub(super) fn check(
 fn tcp_listeners(config: &Config) -> Vec<Listener> {
     let mut listeners = vec![("api.listen", config.api.listen)];
     listeners.extend(receivers(config));
+    listeners.extend(stack::listeners(config));
     listeners
 }
 

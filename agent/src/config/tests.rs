@@ -435,7 +435,7 @@ fn a_difference_notices_every_key() {
         program_statistics = true
         slots = 9
         [receive]
-        remote_write = false
+        remote_write = "127.0.0.1:6"
         otlp_http = false
         otlp_grpc = false
         jaeger = { compact = "127.0.0.1:1", binary = "127.0.0.1:2", http = "127.0.0.1:3", grpc = "127.0.0.1:4", sampling = "127.0.0.1:5" }
@@ -459,11 +459,11 @@ fn a_difference_notices_every_key() {
         [kubernetes]
         enabled = true
         [stack]
-        prometheus = { managed = "binary", image = "i", path = "p" }
-        node_exporter = { managed = "binary", image = "i", path = "p" }
-        vector = { managed = "binary", image = "i", path = "p" }
-        jaeger_collector = { managed = "binary", image = "i", path = "p" }
-        jaeger_agent = { managed = "binary", image = "i", path = "p" }
+        prometheus = { managed = "binary", image = "i", path = "/p" }
+        node_exporter = { managed = "binary", image = "i", path = "/p" }
+        vector = { managed = "binary", image = "i", path = "/p" }
+        jaeger_collector = { managed = "binary", image = "i", path = "/p" }
+        jaeger_agent = { managed = "binary", image = "i", path = "/p" }
     "#;
     let new = Config::parse(changed, &no_environment()).unwrap();
     let changes = Config::difference(&Config::default(), &new);

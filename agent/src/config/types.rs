@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::{Guid, Network};
 
 mod platform;
+mod stack;
 
 pub use platform::*;
+pub use stack::*;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]

@@ -220,7 +220,10 @@ impl Inner {
             found => found,
         };
         let progress = |line| slot.progress(Some(line));
-        let image_env = self.engine.ensure_image(app, progress).await?;
+        let image_env = self
+            .engine
+            .ensure_image(&app.image, app.pull, progress)
+            .await?;
 
         // Never closed, so this cannot fail; if it did, going on would be right.
         let _permit = self.at_once.acquire().await;

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, NetworkConnectRequest,
+    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
+    NetworkConnectRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
@@ -38,21 +39,21 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// A container that carries a guid's name or label.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) id: String,
-    pub(super) name: String,
+pub(crate) struct Found {
+    pub(crate) id: String,
+    pub(crate) name: String,
     pub(super) image: String,
     /// Whether this agent made it.
     pub(super) ours: bool,
     /// The fingerprint of the description it was made from.
     pub(super) app: Option<String>,
-    pub(super) life: Life,
-    pub(super) inspected: Box<ContainerInspectResponse>,
+    pub(crate) life: Life,
+    pub(crate) inspected: Box<ContainerInspectResponse>,
 }
 
 /// How far a container has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Life {
+pub(crate) enum Life {
     /// Made, never started.
     Created,
     /// Running, paused, or between two runs.
@@ -65,7 +66,7 @@ pub(super) enum Life {
 
 /// A client of one daemon.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub(crate) struct Engine {
     socket: PathBuf,
     owner: Owner,
     credentials_file: Option<PathBuf>,
@@ -77,14 +78,14 @@ pub(super) struct Engine {
 
 /// What became of a request to create.
 #[derive(Debug)]
-pub(super) enum Created {
+pub(crate) enum Created {
     Id(String),
     /// Another container has the name; Docker's words.
     NameTaken(DriveError),
 }
 
 impl Engine {
-    pub(super) fn new(
+    pub(crate) fn new(
         docker: config::Docker,
         owner: Owner,
         environments: watch::Receiver<Environments>,
@@ -144,18 +145,10 @@ impl Engine {
         image_env: &[String],
     ) -> Result<Created, DriveError> {
         let docker = self.client().await?;
-        let options = CreateContainerOptions {
-            name: Some(name.to_owned()),
-            ..Default::default()
-        };
         let body = body::of(self, guid, app, image_env).await?;
-        let created = docker.create_container(Some(options), body);
-        let id = match tokio::time::timeout(WORK_TIMEOUT, created).await {
-            Ok(Err(error)) if is_status(&error, 409) => {
-                return Ok(Created::NameTaken(refused(Act::Create, &error)));
-            }
-            Ok(outcome) => self.outcome(Act::Create, outcome).await?.id,
-            Err(_) => return Err(self.silent(WORK_TIMEOUT).await),
+        let id = match self.create_as(name, body).await? {
+            Created::Id(id) => id,
+            taken @ Created::NameTaken(_) => return Ok(taken),
         };
         // The first network is part of the body; daemons before API 1.44 take no more there.
         for network in app.networks.iter().skip(1) {
@@ -172,7 +165,28 @@ impl Engine {
         Ok(Created::Id(id))
     }
 
-    pub(super) async fn start(&self, id: &str) -> Result<(), DriveError> {
+    /// Makes a container from the body of a request.
+    pub(crate) async fn create_as(
+        &self,
+        name: &str,
+        body: ContainerCreateBody,
+    ) -> Result<Created, DriveError> {
+        let docker = self.client().await?;
+        let options = CreateContainerOptions {
+            name: Some(name.to_owned()),
+            ..Default::default()
+        };
+        let created = docker.create_container(Some(options), body);
+        match tokio::time::timeout(WORK_TIMEOUT, created).await {
+            Ok(Err(error)) if is_status(&error, 409) => {
+                Ok(Created::NameTaken(refused(Act::Create, &error)))
+            }
+            Ok(outcome) => Ok(Created::Id(self.outcome(Act::Create, outcome).await?.id)),
+            Err(_) => Err(self.silent(WORK_TIMEOUT).await),
+        }
+    }
+
+    pub(crate) async fn start(&self, id: &str) -> Result<(), DriveError> {
         let docker = self.client().await?;
         let started = docker.start_container(id, None);
         self.bounded(Act::Start, WORK_TIMEOUT, started).await
@@ -187,7 +201,7 @@ impl Engine {
 
     /// Stops within the grace that the app asked for, then removes with anonymous volumes. It is
     /// no error if the container is gone already.
-    pub(super) async fn retire(&self, found: &Found) -> Result<(), DriveError> {
+    pub(crate) async fn retire(&self, found: &Found) -> Result<(), DriveError> {
         if found.life == Life::Running {
             let docker = self.client().await?;
             let config = found.inspected.config.as_ref();
@@ -208,7 +222,7 @@ impl Engine {
     }
 
     /// Removes by force. It is no error if the container is gone already.
-    pub(super) async fn remove(&self, id_or_name: &str) -> Result<(), DriveError> {
+    pub(crate) async fn remove(&self, id_or_name: &str) -> Result<(), DriveError> {
         let docker = self.client().await?;
         let options = RemoveContainerOptions {
             force: true,
@@ -225,7 +239,7 @@ impl Engine {
         }
     }
 
-    pub(super) async fn inspect(&self, id_or_name: &str) -> Result<Option<Found>, DriveError> {
+    pub(crate) async fn inspect(&self, id_or_name: &str) -> Result<Option<Found>, DriveError> {
         let docker = self.client().await?;
         let answer = docker.inspect_container(id_or_name, None::<InspectContainerOptions>);
         match tokio::time::timeout(ASK_TIMEOUT, answer).await {
@@ -257,7 +271,7 @@ impl Engine {
     }
 
     /// The client, connected and agreed on a version if it is not yet.
-    pub(super) async fn client(&self) -> Result<Docker, DriveError> {
+    pub(crate) async fn client(&self) -> Result<Docker, DriveError> {
         let mut client = self.client.lock().await;
         if let Some(docker) = &*client {
             return Ok(docker.clone());

@@ -28,6 +28,7 @@ pub(super) fn of(rooms: &Arc<Rooms>) -> Handles {
         metrics: rooms.clone(),
         logs: rooms.clone(),
         exporters: Arc::new(rooms.exporters.clone()),
+        stack: rooms.clone(),
         bus: rooms.clone(),
         reload: rooms.clone(),
     }

@@ -4,7 +4,7 @@
 //! containers reach it; see `gateway`.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::{TcpListener, UdpSocket};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::NodeError;
-use crate::config::{self, Jaeger};
+use crate::config::{self, Jaeger, Secret};
 use crate::directory::Directory;
 use crate::drive::{Environment, Environments, JaegerAgent};
 use crate::forward::Inlet;
@@ -22,6 +22,7 @@ use crate::receive::{
     Audience, DirectoryPeers, Limits, OtlpMetrics, Protocol, Receiver, Stats, serve,
     serve_datagrams,
 };
+use crate::stack::reached_at;
 
 /// What the listeners need of other rooms.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub(super) struct Surroundings {
     pub(super) kernel: Option<Arc<Kernel>>,
     pub(super) inlet: Inlet,
     pub(super) data: Handle,
+    /// By which the node's own relays are known.
+    pub(super) relay_token: Secret,
 }
 
 /// Running listeners.
@@ -185,6 +188,7 @@ impl Listeners {
             Arc::clone(&around.directory),
             around.kernel.clone(),
             config.trusted.clone(),
+            around.relay_token.clone(),
         );
         let otlp_metrics = if takes_otlp_metrics {
             OtlpMetrics::Forward
@@ -298,17 +302,18 @@ impl Listeners {
                 _ => Some(own),
             }
         };
-        let from_host = |protocol| {
-            own(protocol).map(|own| match own.ip().is_unspecified() {
-                true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), own.port()),
-                false => own,
-            })
-        };
+        let from_host = |protocol| self.reached(protocol);
         Environments {
             settled: true,
             bridge: environment(&from_bridge),
             host: environment(&from_host),
         }
+    }
+
+    /// Where this host reaches a listener.
+    pub(super) fn reached(&self, protocol: Protocol) -> Option<SocketAddr> {
+        let found = self.addresses.iter().find(|(known, _)| *known == protocol);
+        found.map(|&(_, address)| reached_at(address))
     }
 
     pub(super) fn stats(&self) -> &Arc<Stats> {

@@ -1,5 +1,5 @@
 //! What other rooms count about themselves, beside the collector's own: the ledger, the listeners,
-//! the destinations, the log tailer, Docker.
+//! the destinations, the log tailer, Docker, managed components.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -8,6 +8,7 @@ use super::rooms::Rooms;
 use crate::collect::catalogue::own as families;
 use crate::collect::own;
 use crate::signal::series::FamilySamples;
+use crate::stack::ComponentState;
 
 /// Adds the rooms' counters to the agent's own metrics. The registry holds the rooms weakly: it is
 /// one of them.
@@ -18,6 +19,7 @@ pub(super) fn register(rooms: &Arc<Rooms>) {
             own::ledger(&rooms.forward.ledger(), out);
             destinations(&rooms, out);
             docker(&rooms, out);
+            stack(&rooms, out);
             // A reload under way replaces what is asked here: the next scrape sees it.
             if let Ok(replaceable) = rooms.replaceable.try_lock() {
                 listeners(&replaceable.listeners.stats().snapshot(), out);
@@ -57,6 +59,26 @@ fn docker(rooms: &Rooms, out: &mut Vec<FamilySamples>) {
         families::DOCKER_CONNECTED,
         f64::from(u8::from(connected)),
     ));
+}
+
+fn stack(rooms: &Rooms, out: &mut Vec<FamilySamples>) {
+    let mut states = FamilySamples::new(families::STACK_STATE);
+    let mut restarts = FamilySamples::new(families::STACK_RESTARTS);
+    let mut reloads = FamilySamples::new(families::STACK_RELOADS);
+    let on = rooms.stack.overview().into_iter();
+    for status in on.filter(|status| status.state != ComponentState::Off) {
+        let component = || ("component", status.name.clone());
+        for state in ComponentState::ALL
+            .into_iter()
+            .filter(|it| *it != ComponentState::Off)
+        {
+            let labels = vec![component(), ("state", text(state.as_str()))];
+            states = states.with(labels, f64::from(u8::from(status.state == state)));
+        }
+        restarts = restarts.with(vec![component()], status.restarts as f64);
+        reloads = reloads.with(vec![component()], status.reloads as f64);
+    }
+    out.extend([states, restarts, reloads]);
 }
 
 fn listeners(stats: &crate::receive::Snapshot, out: &mut Vec<FamilySamples>) {

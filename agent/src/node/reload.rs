@@ -69,6 +69,7 @@ impl Rooms {
             }
         }
         self.follow_logs(replaceable, &in_force).await;
+        self.apply_stack(replaceable, &in_force);
         self.access.set_token(token);
         self.collector.set_interval(in_force.collect.interval);
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);

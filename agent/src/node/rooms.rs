@@ -1,5 +1,6 @@
 //! The rooms of a running agent, and their handles.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,12 +18,12 @@ use crate::collect::{self, Collector, node::Roots};
 use crate::config::{Config, Guid, Kept};
 use crate::directory::Directory;
 use crate::directory::docker::{Health, Owner, Watcher};
-use crate::drive::{Apps, Settings};
+use crate::drive::{Apps, Engine, Settings};
 use crate::forward::Forward;
 use crate::kernel::Kernel;
 use crate::receive::Protocol;
 use crate::receive::logs::{self, FileTarget, LogTailer};
-use crate::stack::Exporters;
+use crate::stack::{self, Exporters, Stack};
 
 /// Where Docker keeps a folder per container, unless it was told otherwise.
 const DOCKER_CONTAINERS: &str = "/var/lib/docker/containers";
@@ -45,6 +46,9 @@ pub(super) struct Rooms {
     pub(super) apps: Apps,
     pub(super) log_targets: Arc<Kept<FileTarget>>,
     pub(super) exporters: Exporters,
+    pub(super) stack: Stack,
+    /// Where the API listens.
+    pub(super) api_address: SocketAddr,
     /// One reload at a time; also what a reload replaces.
     pub(super) replaceable: tokio::sync::Mutex<Replaceable>,
     pub(super) access: Arc<Access>,
@@ -84,6 +88,7 @@ impl Rooms {
             kernel: kernel.as_ref().ok().cloned(),
             inlet: inlet.clone(),
             data: data.clone(),
+            relay_token: stack::relay_token(&config.data_dir)?,
         };
         let listeners = Arc::new(Listeners::start(
             &config.receive,
@@ -112,6 +117,9 @@ impl Rooms {
         )?;
         let log_targets = Arc::new(Kept::open(config.data_dir.join("log-targets"))?);
         let exporters = Exporters::open(&config.data_dir, guid.clone())?;
+        let owner = Owner::of_data_dir(&config.data_dir);
+        let engine = Engine::new(config.docker.clone(), owner, told.environments());
+        let stack = Stack::start(&config.data_dir, engine).map_err(NodeError::Stack)?;
         let looked_at = exporters.clone();
         tasks.push(until(&stop, async move { looked_at.run().await }));
         tasks.push(until(&stop, watcher.run()));
@@ -164,6 +172,8 @@ impl Rooms {
             }),
             log_targets,
             exporters,
+            stack,
+            api_address: server.local_address(),
             access: server.access(),
             around,
             told,
@@ -185,6 +195,10 @@ impl Rooms {
             .push(following);
         let serving = tokio::spawn(server.run(handles::of(&rooms), stop_api));
         *rooms.api.lock().unwrap_or_else(PoisonError::into_inner) = Some(serving);
+        {
+            let replaceable = rooms.replaceable.lock().await;
+            rooms.apply_stack(&replaceable, &rooms.config());
+        }
         Ok(rooms)
     }
 
@@ -195,6 +209,8 @@ impl Rooms {
 
     /// Stops everything in the order that loses nothing.
     pub(super) async fn shutdown(&self) {
+        // First of all: what they still have goes through the listeners.
+        self.stack.stop().await;
         {
             let replaceable = &mut *self.replaceable.lock().await;
             replaceable.listeners.stop().await;

@@ -10,6 +10,7 @@ use crate::api::model::{
 use crate::collect::Row;
 use crate::forward::Route;
 use crate::signal::Signal;
+use crate::stack::ComponentState;
 
 pub(super) fn status(rooms: &Rooms) -> Status {
     let config = rooms.config();
@@ -28,6 +29,12 @@ pub(super) fn status(rooms: &Rooms) -> Status {
         kernel: kernel(rooms),
         forward: forward(rooms),
         docker: docker(rooms),
+        stack: rooms
+            .stack
+            .overview()
+            .into_iter()
+            .filter(|one| one.state != ComponentState::Off)
+            .collect(),
         inactive: config.inactive().into_iter().map(str::to_owned).collect(),
         guids: overview.rows.iter().map(guid_row).collect(),
     }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use http::{Request, Response};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -196,7 +197,12 @@ async fn connection<S: Sink>(
         let (receiver, connection) = (Arc::clone(&receiver), Arc::clone(&connection));
         async move {
             let _under_way = UnderWay::start(&connection);
-            let sender = connection.sender(&receiver);
+            let mut sender = connection.sender(&receiver);
+            if let Some(token) = bearer(request.headers())
+                && let Some(relay) = receiver.peers.0.relay(&sender, token)
+            {
+                sender = Arc::new(relay);
+            }
             let hold = connection.connected.hold();
             let response = receiver.answer(protocol, request, sender, hold).await;
             Ok::<Response<Reply>, Infallible>(response)
@@ -223,6 +229,15 @@ async fn connection<S: Sink>(
             }
         }
     }
+}
+
+/// The token of `Authorization: Bearer …`.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"Bearer ")
+        .then(|| token.trim_ascii())
 }
 
 async fn is_admitted<S: Sink>(

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::config::{Guid, Network};
+use crate::config::{Guid, Network, Secret};
 use crate::directory::{Container, Directory};
 use crate::kernel::Kernel;
 use crate::signal::{Policy, Tag};
@@ -52,6 +52,13 @@ pub trait Peers: Send + Sync + 'static {
 
     /// Whether an app of this guid is known here.
     fn knows(&self, guid: &Guid) -> bool;
+
+    /// The sender as a relay of the node's own (a Prometheus that the agent manages, say), if this
+    /// is the secret by which those show who they are: they send what is others', and are believed
+    /// whose it is.
+    fn relay(&self, _sender: &Sender, _token: &[u8]) -> Option<Sender> {
+        None
+    }
 }
 
 /// Asks the directory, and the kernel for senders on this host.
@@ -60,6 +67,7 @@ pub struct DirectoryPeers {
     directory: Arc<Directory>,
     kernel: Option<Arc<Kernel>>,
     trusted: Vec<Network>,
+    relay_token: Secret,
     /// What everybody gets who is in no app's container.
     host: Tag,
 }
@@ -71,12 +79,14 @@ impl DirectoryPeers {
         directory: Arc<Directory>,
         kernel: Option<Arc<Kernel>>,
         trusted: Vec<Network>,
+        relay_token: Secret,
     ) -> Self {
         let host = Tag::new(directory.host().clone());
         Self {
             directory,
             kernel,
             trusted,
+            relay_token,
             host,
         }
     }
@@ -141,6 +151,14 @@ impl Peers for DirectoryPeers {
     fn knows(&self, guid: &Guid) -> bool {
         guid == self.directory.host() || self.directory.load().knows(guid.as_str())
     }
+
+    fn relay(&self, sender: &Sender, token: &[u8]) -> Option<Sender> {
+        self.relay_token.equals(token).then(|| Sender {
+            tag: self.host.clone(),
+            trusted: true,
+            place: sender.place,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -149,6 +167,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{DirectoryPeers, Peers, Place};
+    use crate::config::Secret;
     use crate::directory::{Container, Directory};
 
     #[test]
@@ -168,7 +187,7 @@ mod tests {
             });
         }
         let trusted = vec!["10.0.0.0/8".parse().unwrap()];
-        let peers = DirectoryPeers::new(directory, None, trusted);
+        let peers = DirectoryPeers::new(directory, None, trusted, Secret::new("relay"));
         let local = "172.17.0.1:10000".parse().unwrap();
         for (peer, guid, trusted, place, attributes) in [
             ("172.17.0.2:4000", "app-1", false, Place::Container, 3),
@@ -191,6 +210,10 @@ mod tests {
             assert_eq!(sender.trusted, trusted, "{peer}");
             assert_eq!(sender.tag.missing.len(), attributes, "{peer}");
         }
+        let app = peers.sender("172.17.0.2:4000".parse().unwrap(), local, false);
+        assert!(peers.relay(&app, b"other").is_none());
+        let relay = peers.relay(&app, b"relay").unwrap();
+        assert!(relay.trusted && relay.tag.guid().as_str() == "node-1");
         for (guid, known) in [("app-1", true), ("node-1", true), ("app-2", false)] {
             assert_eq!(peers.knows(&guid.parse().unwrap()), known, "{guid}");
         }

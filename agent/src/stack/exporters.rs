@@ -57,6 +57,18 @@ pub struct Exporter {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Exporter {
+    /// One that is asked as most are.
+    pub(super) fn plain(address: String, labels: BTreeMap<String, String>) -> Self {
+        Self {
+            address,
+            path: metrics(),
+            scheme: Scheme::default(),
+            labels,
+        }
+    }
+}
+
 fn metrics() -> String {
     "/metrics".to_owned()
 }
@@ -199,6 +211,8 @@ struct Inner {
     kept: Kept<Exporter>,
     health: Mutex<HashMap<String, ExporterHealth>>,
     look: Notify,
+    /// Components of the agent that are exporters.
+    managed: Mutex<Vec<(String, Exporter)>>,
 }
 
 impl Exporters {
@@ -210,6 +224,7 @@ impl Exporters {
             kept: Kept::open(data_dir.join("exporters"))?,
             health: Mutex::default(),
             look: Notify::new(),
+            managed: Mutex::default(),
         })))
     }
 
@@ -255,6 +270,18 @@ impl Exporters {
             .collect()
     }
 
+    /// Has these served as targets beside the registered ones; replaces the ones before.
+    pub fn set_managed(&self, managed: Vec<(String, Exporter)>) {
+        *self.managed() = managed;
+    }
+
+    fn managed(&self) -> std::sync::MutexGuard<'_, Vec<(String, Exporter)>> {
+        self.0
+            .managed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The `http_sd` document.
     #[must_use]
     pub fn targets(&self) -> Vec<TargetGroup> {
@@ -272,7 +299,9 @@ impl Exporters {
                 labels,
             }
         };
-        self.0.kept.all().into_iter().map(group).collect()
+        let managed = self.managed().clone();
+        let all = managed.into_iter().chain(self.0.kept.all());
+        all.map(group).collect()
     }
 
     /// Looks at exporters, new ones at once, until dropped.

@@ -194,6 +194,26 @@ fn an_app_is_read_from_a_file_and_options_change_it() {
 }
 
 #[test]
+fn stack_shows_what_a_component_does_and_why_it_does_not() {
+    let agent = Agent::start(None);
+    let table = agent.run(&["stack"]);
+    assert_eq!(table.code, 0, "{table:?}");
+    for words in [
+        "prometheus  binary   backoff",
+        "it ended with code 1",
+        "  no space\n",
+    ] {
+        assert!(table.stdout.contains(words), "{table:?}");
+    }
+    let json = agent.run(&["stack", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(list["components"][0]["restarts"], 2);
+    let status = agent.run(&["status"]);
+    let line = "prometheus: backoff, 2 restarts: it ended with code 1\n";
+    assert!(status.stdout.contains(line), "{status:?}");
+}
+
+#[test]
 fn exporters_are_registered_listed_and_forgotten() {
     let agent = Agent::start(None);
     let put = agent.run(&[

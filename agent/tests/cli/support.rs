@@ -17,15 +17,15 @@ use guidon::api::model::{
 };
 use guidon::api::{
     AppsHandle, BusError, BusFrame, BusHandle, BusPage, Handles, LogTargetError, LogsHandle,
-    MetricsHandle, MetricsPage, Position, ReloadError, ReloadHandle, Server, StatusHandle,
-    Unavailable,
+    MetricsHandle, MetricsPage, Position, ReloadError, ReloadHandle, Server, StackHandle,
+    StatusHandle, Unavailable,
 };
 use guidon::config::{Api, Guid, Put};
 use guidon::drive::{self, App, AppState, AppStatus, DriveError};
 use guidon::receive::logs::FollowedFile;
 use guidon::signal::series::Format;
 use guidon::signal::{Frame, Signal};
-use guidon::stack::Exporters;
+use guidon::stack::{ComponentState, ComponentStatus, Exporters};
 use tokio_util::sync::CancellationToken;
 
 /// How a run of the program ended.
@@ -208,6 +208,24 @@ impl LogsHandle for Fakes {
     }
 }
 
+impl StackHandle for Fakes {
+    fn list(&self) -> BoxFuture<'_, Vec<ComponentStatus>> {
+        async { vec![component()] }.boxed()
+    }
+}
+
+fn component() -> ComponentStatus {
+    ComponentStatus {
+        name: "prometheus".into(),
+        managed: "binary".into(),
+        state: ComponentState::Backoff,
+        reason: Some("it ended with code 1".into()),
+        restarts: 2,
+        log: vec!["no space".into()],
+        ..ComponentStatus::default()
+    }
+}
+
 impl Fakes {
     fn handles(this: &Arc<Self>) -> Handles {
         Handles {
@@ -216,6 +234,7 @@ impl Fakes {
             metrics: this.clone(),
             logs: this.clone(),
             exporters: Arc::new(this.exporters.exporters.clone()),
+            stack: this.clone(),
             bus: this.clone(),
             reload: this.clone(),
         }
@@ -330,6 +349,7 @@ fn status(rounds: u64) -> Status {
             reason: Some("connection refused".into()),
             containers: 0,
         },
+        stack: vec![component()],
         inactive: vec!["cluster".into()],
         guids: vec![
             GuidRow {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::stack::ComponentStatus;
+
 /// The state of the agent.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Status {
@@ -16,6 +18,9 @@ pub struct Status {
     pub kernel: KernelStatus,
     pub forward: ForwardStatus,
     pub docker: DockerStatus,
+    /// The managed components that are not off, without what they printed.
+    #[serde(default)]
+    pub stack: Vec<ComponentStatus>,
     /// Configured keys that this version does not act on yet.
     pub inactive: Vec<String>,
     /// A row per guid, and one for each container without.

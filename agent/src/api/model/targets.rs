@@ -1,11 +1,11 @@
-//! Exporters and log targets, as they go over the wire.
+//! Exporters, managed components and log targets, as they go over the wire.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::config::{Guid, Put};
 use crate::receive::logs::FollowedFile;
-use crate::stack::ExporterStatus;
+use crate::stack::{ComponentStatus, ExporterStatus};
 
 /// The answer to a `PUT` of an exporter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -18,6 +18,12 @@ pub struct ExporterPut {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExporterList {
     pub exporters: Vec<ExporterStatus>,
+}
+
+/// The managed components of this node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ComponentList {
+    pub components: Vec<ComponentStatus>,
 }
 
 /// Files whose lines are an app's.

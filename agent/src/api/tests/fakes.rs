@@ -45,6 +45,7 @@ impl Fakes {
             metrics: this.clone(),
             logs: this.clone(),
             exporters: Arc::new(this.targets.exporters.clone()),
+            stack: this.clone(),
             bus: this.clone(),
             reload: this.clone(),
         }

@@ -75,6 +75,12 @@ families! {
         "Datagrams read, refused ones included." <- "listeners" / "";
     RECEIVE_FORGED Counter "guidon_receive_forged_total" ["signal"] ""
         "Guids claimed by senders that are somebody else's, and replaced." <- "listeners" / "";
+    STACK_STATE Gauge "guidon_stack_state" ["component" "state"] ""
+        "1 for the state that a managed component is in, 0 for the others; none for those that are off." <- "stack" / "";
+    STACK_RESTARTS Counter "guidon_stack_restarts_total" ["component"] ""
+        "Starts of a managed component after an end that nobody asked for." <- "stack" / "";
+    STACK_RELOADS Counter "guidon_stack_reloads_total" ["component"] ""
+        "Times that a managed component took changed files without a restart." <- "stack" / "";
     LOGS_FILES Gauge "guidon_logs_files" [] ""
         "Log files that are followed." <- "log tailer" / "";
     LOGS_LINES Counter "guidon_logs_lines_total" [] ""

@@ -1,5 +1,4 @@
-//! Sections of the parts of a platform around the agent: Jaeger clients, other nodes, Kubernetes,
-//! managed components.
+//! Sections of the parts of a platform around the agent: Jaeger clients, other nodes, Kubernetes.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -77,36 +76,4 @@ pub struct Cluster {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Kubernetes {
     pub enabled: bool,
-}
-
-/// `[stack.*]`: well-known programs that the agent can run, configure and watch.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Stack {
-    pub prometheus: Component,
-    pub node_exporter: Component,
-    pub vector: Component,
-    pub jaeger_collector: Component,
-    pub jaeger_agent: Component,
-}
-
-/// How a component is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Managed {
-    /// Not at all; the agent does the work itself.
-    #[default]
-    Off,
-    Container,
-    Binary,
-    /// It runs already; it is only configured.
-    External,
-}
-
-/// One section of `[stack]`.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Component {
-    pub managed: Managed,
-    /// Image, for `container`.
-    pub image: Option<String>,
-    /// Program, for `binary`.
-    pub path: Option<PathBuf>,
 }

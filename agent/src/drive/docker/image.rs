@@ -16,7 +16,7 @@ use super::refusal::{Act, is_status};
 use super::{ASK_TIMEOUT, Engine};
 use crate::directory::docker::reason;
 use crate::drive::DriveError;
-use crate::drive::app::{App, Pull};
+use crate::drive::app::Pull;
 
 /// A registry that sends nothing for so long is given up.
 const PULL_SILENCE: Duration = Duration::from_secs(120);
@@ -27,30 +27,31 @@ const DEFAULT_REGISTRY: &str = "docker.io";
 const DEFAULT_REGISTRY_KEY: &str = "https://index.docker.io/v1/";
 
 impl Engine {
-    /// Makes sure that the image is there by the app's pull policy, and returns the environment
+    /// Makes sure that the image is there by the pull policy, and returns the environment
     /// that it sets. `progress` hears what a pull is doing.
-    pub(in crate::drive) async fn ensure_image(
+    pub(crate) async fn ensure_image(
         &self,
-        app: &App,
+        image: &str,
+        policy: Pull,
         progress: impl Fn(String),
     ) -> Result<Vec<String>, DriveError> {
-        if app.pull == Pull::Always {
-            self.pull(&app.image, &progress).await?;
+        if policy == Pull::Always {
+            self.pull(image, &progress).await?;
         }
-        if let Some(env) = self.image_environment(&app.image).await? {
+        if let Some(env) = self.image_environment(image).await? {
             return Ok(env);
         }
         let absent = |reason: &str| DriveError::Image {
-            image: app.image.clone(),
+            image: image.to_owned(),
             reason: reason.to_owned(),
         };
-        if app.pull != Pull::Missing {
+        if policy != Pull::Missing {
             return Err(absent(
                 "it is not on this node, and pull says not to fetch it",
             ));
         }
-        self.pull(&app.image, &progress).await?;
-        let env = self.image_environment(&app.image).await?;
+        self.pull(image, &progress).await?;
+        let env = self.image_environment(image).await?;
         env.ok_or_else(|| absent("it was fetched, and gone again"))
     }
 

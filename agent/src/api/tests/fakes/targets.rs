@@ -1,4 +1,4 @@
-//! Log targets in memory; exporters as they are.
+//! Log targets in memory; exporters as they are; a component that is off.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,10 +8,10 @@ use futures_util::future::BoxFuture;
 
 use super::Fakes;
 use crate::api::model::LogTargetStatus;
-use crate::api::{LogTargetError, LogsHandle};
+use crate::api::{LogTargetError, LogsHandle, StackHandle};
 use crate::config::{Guid, Put};
 use crate::receive::logs::FileTarget;
-use crate::stack::Exporters;
+use crate::stack::{ComponentStatus, Exporters};
 
 pub(in crate::api::tests) struct Targets {
     logs: Mutex<BTreeMap<Guid, Vec<String>>>,
@@ -28,6 +28,18 @@ impl Default for Targets {
             exporters: exporters.unwrap(),
             _folder: folder,
         }
+    }
+}
+
+impl StackHandle for Fakes {
+    fn list(&self) -> BoxFuture<'_, Vec<ComponentStatus>> {
+        async {
+            vec![ComponentStatus {
+                name: "prometheus".to_owned(),
+                ..ComponentStatus::default()
+            }]
+        }
+        .boxed()
     }
 }
 

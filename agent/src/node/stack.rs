@@ -1,0 +1,41 @@
+//! Managed components: from the configuration and the listeners to what they are told.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::rooms::{Replaceable, Rooms, host_name};
+use crate::api::StackHandle;
+use crate::config::{Config, Secret};
+use crate::receive::Protocol;
+use crate::stack::{Around, ComponentStatus, managed_exporters, reached_at};
+
+impl Rooms {
+    /// Makes the managed components be as configured; those that are so already are not touched.
+    pub(super) fn apply_stack(&self, replaceable: &Replaceable, config: &Config) {
+        let scheme = match &config.api.tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        // Both were read when the API started; what cannot be read any more is told by Prometheus.
+        let token = config.api.token_file.as_ref();
+        let certificate = config.api.tls.as_ref();
+        let around = Around {
+            host: self.guid.clone(),
+            instance: host_name(),
+            api: format!("{scheme}://{}", reached_at(self.api_address)),
+            api_token: token.and_then(|path| Secret::read_token(path).ok()),
+            api_certificate: certificate.and_then(|tls| std::fs::read_to_string(&tls.cert).ok()),
+            remote_write: replaceable.listeners.reached(Protocol::RemoteWrite),
+            relay_token: self.around.relay_token.clone(),
+        };
+        self.exporters
+            .set_managed(managed_exporters(config, &around));
+        self.stack.apply(config, &around);
+    }
+}
+
+impl StackHandle for Rooms {
+    fn list(&self) -> BoxFuture<'_, Vec<ComponentStatus>> {
+        self.stack.list().boxed()
+    }
+}
