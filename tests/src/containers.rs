@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use xtask::docker::Docker;
 use xtask::dockerd::Dockerd;
-use xtask::image::import_busybox;
+use xtask::image::{import_busybox, import_program};
+use xtask::run::find_program;
 
 use crate::unique;
 
@@ -31,7 +32,7 @@ pub fn system_docker() -> Docker {
     SYSTEM.clone()
 }
 
-/// A busybox image under a name of its own. Dropping it removes it.
+/// An image under a name of its own. Dropping it removes it.
 #[derive(Debug)]
 pub struct Image {
     docker: Docker,
@@ -44,6 +45,19 @@ impl Image {
     pub fn busybox(docker: &Docker) -> Self {
         let name = unique("guidon-test");
         import_busybox(docker, &name).expect("import busybox");
+        Self {
+            docker: docker.clone(),
+            name,
+        }
+    }
+
+    /// Imports a program from Debian, and nothing beside it, into the daemon.
+    #[must_use]
+    pub fn of_program(docker: &Docker, program: &str) -> Self {
+        let name = unique("guidon-test");
+        let path = find_program(program)
+            .unwrap_or_else(|| panic!("{program} is missing: `cargo xtask setup test`"));
+        import_program(docker, &name, &path).expect("import the program");
         Self {
             docker: docker.clone(),
             name,

@@ -55,9 +55,14 @@ impl Docker {
         self.call("GET", "/info", &Value::Null)?.success()?.json()
     }
 
-    /// Imports a tar archive as `name:latest`.
-    pub fn import(&self, name: &str, archive: &[u8]) -> Result<()> {
-        let path = format!("/images/create?fromSrc=-&repo={name}&tag=latest");
+    /// Imports a tar archive as `name:latest`, which starts `entry_point` unless told otherwise.
+    pub fn import(&self, name: &str, archive: &[u8], entry_point: Option<&Path>) -> Result<()> {
+        let mut path = format!("/images/create?fromSrc=-&repo={name}&tag=latest");
+        if let Some(program) = entry_point {
+            // `ENTRYPOINT ["…"]`, as it stands in a URL.
+            let program = program.display();
+            path.push_str(&format!("&changes=ENTRYPOINT%20%5B%22{program}%22%5D"));
+        }
         let mut request = Request::new("POST", &path);
         request.headers = &[("Content-Type", "application/x-tar")];
         request.body = archive;

@@ -1,17 +1,29 @@
-//! The busybox image: made here from Debian's busybox-static, so that no registry is needed.
+//! Images made here from Debian's programs, so that no registry is needed.
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::docker::Docker;
+use crate::qemu::shared_libraries;
 use crate::run::{find_program, output};
 
 /// Imports a root filesystem with nothing but busybox and its applets as `name:latest`.
 pub fn import_busybox(docker: &Docker, name: &str) -> Result<()> {
-    docker.import(name, &rootfs_tar()?)
+    docker.import(name, &rootfs_tar()?, None)
+}
+
+/// Imports a root filesystem with nothing but a program and its shared libraries, at their own
+/// paths, as `name:latest` that starts the program.
+pub fn import_program(docker: &Docker, name: &str, program: &Path) -> Result<()> {
+    let libraries = shared_libraries(program)?;
+    let files = libraries.iter().map(PathBuf::as_path).chain([program]);
+    let paths = files.map(|path| path.strip_prefix("/").unwrap_or(path));
+    let mut tar = tar(Path::new("/"));
+    tar.arg("--dereference").args(paths);
+    docker.import(name, &archive(&mut tar)?, Some(program))
 }
 
 /// The root filesystem as an uncompressed tar archive.
@@ -33,18 +45,25 @@ fn pack(busybox: &Path, folder: &Path) -> Result<Vec<u8>> {
             symlink("busybox", folder.join("bin").join(applet))?;
         }
     }
-    let output = Command::new("tar")
-        .args([
-            "--create",
-            "--numeric-owner",
-            "--owner=0",
-            "--group=0",
-            "--directory",
-        ])
-        .arg(folder)
-        .arg(".")
-        .output()
-        .context("start tar")?;
+    archive(tar(folder).arg("."))
+}
+
+/// A `tar` that archives what is named next, relative to `folder`.
+fn tar(folder: &Path) -> Command {
+    let mut tar = Command::new("tar");
+    tar.args([
+        "--create",
+        "--numeric-owner",
+        "--owner=0",
+        "--group=0",
+        "--directory",
+    ]);
+    tar.arg(folder);
+    tar
+}
+
+fn archive(tar: &mut Command) -> Result<Vec<u8>> {
+    let output = tar.output().context("start tar")?;
     anyhow::ensure!(output.status.success(), "tar failed: {}", output.status);
     Ok(output.stdout)
 }

@@ -201,7 +201,7 @@ poweroff -f
 }
 
 /// Absolute paths of the shared libraries (and the loader) that a program needs.
-fn shared_libraries(program: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn shared_libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let listing = output(Command::new("ldd").arg(program))?;
     Ok(listing
         .split_whitespace()

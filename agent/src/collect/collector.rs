@@ -155,6 +155,12 @@ impl Collector {
         self.interval.send_replace(interval);
     }
 
+    /// Whether host metrics go to the bus, from the next round on; they are shown either way. For
+    /// when a node exporter sends the same.
+    pub fn send_node(&self, sends: bool) {
+        self.state.sends_node.store(sends, Ordering::Relaxed);
+    }
+
     /// How collection stands.
     #[must_use]
     pub fn overview(&self) -> Arc<Overview> {

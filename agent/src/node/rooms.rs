@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::foundation::Foundation;
 use super::gateway::{self, Told};
 use super::listeners::{Listeners, Surroundings};
+use super::stack::sends_node;
 use super::{GRACE, NodeError, NodeOptions, handles, own_metrics};
 use crate::api::{Access, Server};
 use crate::collect::containers::Source;
@@ -142,6 +143,7 @@ impl Rooms {
             Arc::clone(&directory),
             collect_options(&config),
         ));
+        collector.send_node(sends_node(&config));
         let collecting = (Arc::clone(&collector), inlet.clone(), stop.clone());
         tasks.push(data.spawn(async move {
             let (collector, inlet, stop) = collecting;

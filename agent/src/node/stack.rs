@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 
 use super::rooms::{Replaceable, Rooms, host_name};
 use crate::api::StackHandle;
-use crate::config::{Config, Secret};
+use crate::config::{Config, Managed, Secret};
 use crate::receive::Protocol;
 use crate::stack::{Around, ComponentStatus, managed_exporters, reached_at};
 
@@ -28,10 +28,16 @@ impl Rooms {
             remote_write: replaceable.listeners.reached(Protocol::RemoteWrite),
             relay_token: self.around.relay_token.clone(),
         };
+        self.collector.send_node(sends_node(config));
         self.exporters
             .set_managed(managed_exporters(config, &around));
         self.stack.apply(config, &around);
     }
+}
+
+/// Whether the agent's own host metrics go to the bus: a node exporter's are the same.
+pub(super) fn sends_node(config: &Config) -> bool {
+    config.stack.node_exporter.component.managed == Managed::Off
 }
 
 impl StackHandle for Rooms {

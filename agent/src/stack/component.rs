@@ -213,7 +213,7 @@ pub struct ComponentStatus {
     pub version: Option<String>,
     /// When this state began, in seconds since the Unix epoch.
     pub since: u64,
-    /// Starts after an end that nobody asked for, since the agent's start.
+    /// Times it had to be started again because it ended unasked, since the agent's start.
     pub restarts: u64,
     /// Times it took a changed file without a restart, since the agent's start.
     pub reloads: u64,

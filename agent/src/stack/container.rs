@@ -21,6 +21,9 @@ const LABEL_STACK: &str = "io.guidon.stack";
 /// What it was made from.
 const LABEL_SPEC: &str = "io.guidon.stack.spec";
 
+/// Docker's words where a mount shall follow the host's, and the host's root is not of that kind.
+const NOT_SHARED: &str = "not a shared or slave mount";
+
 /// How often it is asked whether a container still runs.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest run of a container that only answers a question.
@@ -94,16 +97,15 @@ impl Containers {
                 tracing::debug!(component, progress, "image");
             });
         pulled.await.map_err(|error| error.to_string())?;
-        self.run(&self.name(component), spec, grace).await
+        let (name, body) = (self.name(component), self.body(spec, grace));
+        match self.run(&name, body.clone()).await {
+            // Such a host has no mounts that could come later, either.
+            Err(error) if error.contains(NOT_SHARED) => self.run(&name, following_none(body)).await,
+            outcome => outcome,
+        }
     }
 
-    async fn run(
-        &self,
-        name: &str,
-        spec: &ContainerSpec,
-        grace: Duration,
-    ) -> Result<String, String> {
-        let body = self.body(spec, grace);
+    async fn run(&self, name: &str, body: ContainerCreateBody) -> Result<String, String> {
         let id = match self.engine.create_as(name, body).await {
             Ok(Created::Id(id)) => id,
             Ok(Created::NameTaken(error)) | Err(error) => return Err(error.to_string()),
@@ -125,7 +127,11 @@ impl Containers {
                 Ok(Some(found)) => {
                     let state = found.inspected.state;
                     let code = state.and_then(|state| state.exit_code).unwrap_or(-1);
-                    return format!("it ended with code {code}");
+                    let end = format!("it ended with code {code}");
+                    return match self.log(id).await.pop().filter(|_| code != 0) {
+                        Some(line) => format!("{end}: {line}"),
+                        None => end,
+                    };
                 }
                 Ok(None) => return "its container is gone".to_owned(),
                 // Docker is away, which says nothing of the container.
@@ -172,7 +178,8 @@ impl Containers {
         }
         let pulled = self.engine.ensure_image(&spec.image, Pull::Missing, |_| ());
         pulled.await.map_err(|error| error.to_string())?;
-        let id = self.run(&name, spec, Duration::from_secs(1)).await?;
+        let body = following_none(self.body(spec, Duration::from_secs(1)));
+        let id = self.run(&name, body).await?;
         let ended = tokio::time::timeout(QUESTION, self.ended(&id)).await;
         let printed = self.log(&id).await;
         let code = match self.engine.inspect(&id).await {
@@ -245,6 +252,19 @@ impl Containers {
             ..Default::default()
         }
     }
+}
+
+/// The same without mounts that follow the host's.
+fn following_none(mut body: ContainerCreateBody) -> ContainerCreateBody {
+    let host = body.host_config.as_mut();
+    for mount in host
+        .and_then(|host| host.mounts.as_mut())
+        .into_iter()
+        .flatten()
+    {
+        mount.bind_options = None;
+    }
+    body
 }
 
 fn label<'f>(found: &'f Found, name: &str) -> Option<&'f String> {

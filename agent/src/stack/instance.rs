@@ -91,7 +91,18 @@ impl Home {
     /// Waits for its end, in words.
     pub(super) async fn ended(&self, instance: &Instance) -> String {
         match instance {
-            Instance::Process(process) => process::describe(process.ended().await),
+            Instance::Process(process) => {
+                let status = process.ended().await;
+                let end = process::describe(status);
+                // What it says before it gives up; one that was killed says nothing.
+                let gave_up = status
+                    .and_then(|status| status.code())
+                    .is_some_and(|code| code != 0);
+                match self.log.end().pop().filter(|_| gave_up) {
+                    Some(line) => format!("{end}: {line}"),
+                    None => end,
+                }
+            }
             Instance::Container(id) => self.containers.ended(id).await,
             Instance::External => std::future::pending().await,
         }

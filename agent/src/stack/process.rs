@@ -57,6 +57,8 @@ impl Process {
             .stderr(output);
         let child = spawn_without_capabilities(command).await?;
         let pid = Pid::from_child(&child);
+        // Where memory runs out it goes before the agent, whose own value it has inherited.
+        let _ = fs::write(format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero()), "0");
         match descriptor_of(pid) {
             Ok(descriptor) => Ok(Self {
                 pid,

@@ -1,5 +1,6 @@
 //! What a round works on, behind locks that only blocking threads take.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,9 @@ pub(super) struct State {
     kernel: Option<Arc<dyn Source>>,
     containers: Option<Mutex<(ContainerCollector, SeriesTable)>>,
     node: Option<Mutex<(NodeCollector, SeriesTable)>>,
+    /// Whether host metrics go to the bus, and whether they did in the latest round.
+    pub(super) sends_node: AtomicBool,
+    sent_node: AtomicBool,
     own: Arc<Own>,
     own_table: Mutex<SeriesTable>,
     described: Mutex<Option<Instant>>,
@@ -68,6 +72,8 @@ impl State {
             kernel,
             containers,
             node,
+            sends_node: AtomicBool::new(true),
+            sent_node: AtomicBool::new(false),
             own,
             own_table: Mutex::new(SeriesTable::new(host, of_host)),
             described: Mutex::default(),
@@ -125,8 +131,20 @@ impl State {
             let since = Instant::now();
             let (collector, table) = &mut *lock(node);
             let now_ms = now_ms();
+            let sends = self.sends_node.load(Ordering::Relaxed);
+            if self.sent_node.swap(sends, Ordering::Relaxed) && !sends {
+                // An empty pass ends the series.
+                table.begin();
+                finish(table, now_ms, false, &mut round.frames);
+            }
             collector.pass(table, now_ms);
-            finish(table, now_ms, describe, &mut round.frames);
+            let mut unsent = Vec::new();
+            let frames = if sends {
+                &mut round.frames
+            } else {
+                &mut unsent
+            };
+            finish(table, now_ms, describe, frames);
             round
                 .rows
                 .insert(0, collector.row(self.host.clone(), &self.instance));

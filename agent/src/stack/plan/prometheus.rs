@@ -106,7 +106,8 @@ fn render(
     let mut door = String::new();
     if let Some(token) = api_token {
         door.push_str(&format!(
-            "        authorization:\n          credentials_file: {}\n",
+            // Without the type a service discovery of 2.42 sends none.
+            "        authorization:\n          type: Bearer\n          credentials_file: {}\n",
             path(token)
         ));
     }
@@ -131,6 +132,7 @@ fn render(
          remote_write:\n\
          \x20 - url: {write}\n\
          \x20   authorization:\n\
+         \x20     type: Bearer\n\
          \x20     credentials_file: {relay}\n",
         interval = interval.as_millis(),
         guid = quoted(around.host.as_str()),
