@@ -6,7 +6,7 @@
 //!
 //! Everything but `/healthz` and `/readyz` needs the token or a client certificate, if one of them
 //! is set up; a listener beyond loopback has at least one. Limits: connections, header size and
-//! time, body size and time, TLS handshake time.
+//! time, body size and time, TLS handshake time, requests of one address.
 
 mod access;
 mod apps;
@@ -23,6 +23,7 @@ mod logs;
 mod metrics;
 pub mod model;
 mod negotiate;
+mod rate;
 mod routes;
 mod server;
 mod stack;

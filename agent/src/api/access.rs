@@ -16,7 +16,12 @@ use super::server::Peer;
 use crate::config::Secret;
 
 /// Paths that anybody may ask. They change nothing and tell no secrets.
-const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+pub(super) const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Whether anybody may ask this.
+pub(super) fn is_open(request: &Request) -> bool {
+    OPEN_PATHS.contains(&request.uri().path())
+}
 
 /// The lock on the door. The token can be changed while it is in use.
 #[derive(Debug)]
@@ -98,7 +103,7 @@ pub(super) async fn check(
         )
         .into_response();
     }
-    if !OPEN_PATHS.contains(&request.uri().path()) {
+    if !is_open(&request) {
         let peer = request.extensions().get::<Peer>().copied();
         let outcome = peer
             .ok_or_else(ApiError::lost)

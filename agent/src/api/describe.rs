@@ -4,12 +4,18 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
+use super::access::OPEN_PATHS;
 use super::routes::Context;
 use super::{apps, bus, console, exporters, health, logs, metrics, stack, status};
+use crate::config::Guid;
+use crate::stack::exporters::NAME_PATTERN;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -44,7 +50,7 @@ use super::{apps, bus, console, exporters, health, logs, metrics, stack, status}
         stack::list,
         bus::read,
     ),
-    modifiers(&Token),
+    modifiers(&Token, &Surroundings, &Names),
 )]
 struct Description;
 
@@ -61,6 +67,75 @@ impl Modify for Token {
         let none: [&str; 0] = [];
         document.security = Some(vec![SecurityRequirement::new("token", none)]);
     }
+}
+
+/// What access and limits answer before a call's own code is asked.
+struct Surroundings;
+
+impl Modify for Surroundings {
+    fn modify(&self, document: &mut Document) {
+        for (path, item) in &mut document.paths.paths {
+            let is_open = OPEN_PATHS.contains(&path.as_str());
+            for operation in operations(item) {
+                if is_open {
+                    operation.security = Some(vec![SecurityRequirement::default()]);
+                    continue;
+                }
+                for (status, description) in [
+                    ("401", "No token and no client certificate, or a wrong one"),
+                    ("403", "A page of another origin asks, or a rule forbids it"),
+                    ("429", "Too many requests from one address"),
+                ] {
+                    let answers = &mut operation.responses.responses;
+                    answers.entry(status.to_owned()).or_insert_with(|| {
+                        let body = Ref::from_schema_name("ErrorBody");
+                        let content = ContentBuilder::new().schema(Some(body)).build();
+                        let answer = ResponseBuilder::new()
+                            .description(description)
+                            .content("application/json", content)
+                            .build();
+                        RefOr::T(answer)
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// What names in paths look like.
+struct Names;
+
+impl Modify for Names {
+    fn modify(&self, document: &mut Document) {
+        for item in document.paths.paths.values_mut() {
+            for operation in operations(item) {
+                for parameter in operation.parameters.iter_mut().flatten() {
+                    let RefOr::T(parameter) = parameter else {
+                        continue;
+                    };
+                    let pattern = match parameter.name.as_str() {
+                        "guid" => Guid::PATTERN,
+                        "name" => NAME_PATTERN,
+                        _ => continue,
+                    };
+                    if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema {
+                        schema.pattern = Some(format!("^{pattern}$"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The description as it is sent.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::{self, Access};
 use super::error::ApiError;
 use super::handles::Handles;
+use super::rate::{self, Rate};
 use super::{apps, bus, console, describe, exporters, health, logs, metrics, stack, status};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -80,6 +81,10 @@ pub(super) fn router(handles: Handles, access: Arc<Access>, shutdown: Cancellati
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(context)
         .layer(middleware::from_fn_with_state(access, access::check))
+        .layer(middleware::from_fn_with_state(
+            Arc::new(Rate::default()),
+            rate::limit,
+        ))
         .layer(middleware::from_fn_with_state(
             Arc::new(RequestIds::default()),
             identify,

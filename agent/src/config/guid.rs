@@ -20,6 +20,9 @@ impl Guid {
     /// The longest guid, in bytes (RFC 1123 label).
     pub const MAX_LEN: usize = 63;
 
+    /// The form of a guid as a regular expression (without its anchors).
+    pub const PATTERN: &str = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+
     /// Whether `text` has the form of a guid.
     #[must_use]
     pub fn is_valid(text: &str) -> bool {

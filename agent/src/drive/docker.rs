@@ -26,7 +26,7 @@ use super::{DriveError, Environments};
 use crate::config::{self, Allow, Guid};
 use crate::directory::docker::{self, ASK_TIMEOUT, LABEL_OWNER, Owner};
 
-use refusal::{Act, is_status, refused};
+use refusal::{Act, is_beginning_of_ids, is_status, refused};
 
 /// The description a container was made from, as [`App::fingerprint`].
 const LABEL_APP: &str = "io.guidon.app";
@@ -243,7 +243,7 @@ impl Engine {
         let docker = self.client().await?;
         let answer = docker.inspect_container(id_or_name, None::<InspectContainerOptions>);
         match tokio::time::timeout(ASK_TIMEOUT, answer).await {
-            Ok(Err(error)) if is_status(&error, 404) => Ok(None),
+            Ok(Err(error)) if is_status(&error, 404) || is_beginning_of_ids(&error) => Ok(None),
             Ok(outcome) => {
                 let answer = self.outcome(Act::Ask, outcome).await?;
                 Ok(self.found(answer))

@@ -127,6 +127,9 @@ pub enum ExporterError {
     Storage(#[from] KeptError),
 }
 
+/// The form of an exporter's name as a regular expression (without its anchors).
+pub const NAME_PATTERN: &str = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}";
+
 /// Whether an exporter may have this name: 1 to 63 of letters, digits, `-`, `_` and `.`, the first
 /// one a letter or digit.
 #[must_use]

@@ -43,6 +43,23 @@ async fn a_body_that_is_too_large_or_of_another_type_is_refused() {
 }
 
 #[tokio::test]
+async fn one_address_may_not_ask_without_end_but_health_is_answered() {
+    let api = start().await;
+    let mut last = api.get("/openapi.json").await;
+    // The allowance, and what grows back meanwhile.
+    for _ in 0..20_000 {
+        if last.status != StatusCode::OK {
+            break;
+        }
+        last = api.get("/openapi.json").await;
+    }
+    assert_eq!(last.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(last.error_code(), "too_many_requests");
+    assert!(last.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(api.get("/healthz").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn an_endless_header_is_cut_off() {
     let api = start().await;
     let mut stream = TcpStream::connect(api.address).await.unwrap();

@@ -71,6 +71,14 @@ pub(super) fn is_status(error: &Error, status: u16) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code, .. } if *status_code == status)
 }
 
+/// Whether nothing has the name, and it is the beginning of several ids: Docker takes that for a
+/// question that it cannot answer (500 before 24.0, then 400) where nothing was found.
+pub(super) fn is_beginning_of_ids(error: &Error) -> bool {
+    let words = "multiple ids found with provided prefix";
+    matches!(error, Error::DockerResponseServerError { message, .. }
+        if message.to_ascii_lowercase().contains(words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +112,21 @@ mod tests {
             };
             assert_eq!(refused(Act::Start, &error).field(), field, "{message}");
             assert_eq!(refused(Act::Stop, &error).field(), None, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_guid_that_many_ids_begin_with_is_nobodys_name() {
+        for (status_code, message, is_beginning) in [
+            (500, "Multiple IDs found with provided prefix: 0", true),
+            (400, "multiple IDs found with provided prefix: 0", true),
+            (500, "something else", false),
+        ] {
+            let error = Error::DockerResponseServerError {
+                status_code,
+                message: message.to_owned(),
+            };
+            assert_eq!(is_beginning_of_ids(&error), is_beginning, "{message}");
         }
     }
 
