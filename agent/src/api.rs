@@ -13,6 +13,7 @@ mod apps;
 mod audit;
 mod body;
 mod bus;
+mod cluster;
 mod console;
 mod describe;
 mod error;

@@ -13,7 +13,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::access::OPEN_PATHS;
 use super::routes::Context;
-use super::{apps, bus, console, exporters, health, logs, metrics, stack, status};
+use super::{apps, bus, cluster, console, exporters, health, logs, metrics, stack, status};
 use crate::config::Guid;
 use crate::stack::exporters::NAME_PATTERN;
 
@@ -33,6 +33,7 @@ use crate::stack::exporters::NAME_PATTERN;
         metrics::node,
         document,
         status::show,
+        cluster::show,
         status::reload,
         apps::list,
         apps::make,

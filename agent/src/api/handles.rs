@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::model::{LogTargetStatus, Readiness, ReloadReport, Status};
+use super::model::{ClusterStatus, LogTargetStatus, Readiness, ReloadReport, Status};
 use crate::config::{ConfigError, Guid, KeptError, Put};
 use crate::drive::{App, AppStatus, DriveError, Outcome};
 use crate::receive::logs::InvalidTarget;
@@ -119,6 +119,7 @@ pub(crate) async fn blocking<T: Send + 'static, E: Send + 'static>(
 /// Tells how the agent is.
 pub trait StatusHandle: Send + Sync {
     fn status(&self) -> BoxFuture<'_, Status>;
+    fn cluster(&self) -> ClusterStatus;
     /// Answered for anybody: reasons must hold no secrets.
     fn readiness(&self) -> BoxFuture<'_, Readiness>;
 }

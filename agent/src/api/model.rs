@@ -1,6 +1,7 @@
 //! The JSON of the Manager API: what goes over the wire, and nothing a room uses inside.
 
 mod bus;
+mod cluster;
 mod status;
 mod targets;
 
@@ -10,6 +11,7 @@ use utoipa::ToSchema;
 use crate::drive::{AppStatus, Outcome};
 
 pub use bus::*;
+pub use cluster::*;
 pub use status::*;
 pub use targets::*;
 

@@ -16,7 +16,9 @@ use super::access::{self, Access};
 use super::error::ApiError;
 use super::handles::Handles;
 use super::rate::{self, Rate};
-use super::{apps, bus, console, describe, exporters, health, logs, metrics, stack, status};
+use super::{
+    apps, bus, cluster, console, describe, exporters, health, logs, metrics, stack, status,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -45,6 +47,7 @@ pub(super) fn table() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
         (Method::GET, "/metrics/node", get(metrics::node)),
         (Method::GET, "/openapi.json", get(describe::document)),
         (Method::GET, "/api/v1/status", get(status::show)),
+        (Method::GET, "/api/v1/cluster", get(cluster::show)),
         (Method::POST, "/api/v1/reload", post(status::reload)),
         (Method::GET, "/api/v1/apps", get(apps::list)),
         (Method::PUT, "/api/v1/apps/{guid}", put(apps::make)),

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::rooms::Rooms;
 use super::status;
-use crate::api::model::{Readiness, ReloadReport, Status};
+use crate::api::model::{ClusterStatus, Readiness, ReloadReport, Status};
 use crate::api::{
     AppsHandle, BusError, BusFrame, BusHandle, BusPage, Handles, MetricsHandle, MetricsPage,
     Position, ReloadError, ReloadHandle, StatusHandle, Unavailable,
@@ -59,6 +59,10 @@ impl AppsHandle for Rooms {
 impl StatusHandle for Rooms {
     fn status(&self) -> BoxFuture<'_, Status> {
         async { status::status(self) }.boxed()
+    }
+
+    fn cluster(&self) -> ClusterStatus {
+        status::cluster(self)
     }
 
     fn readiness(&self) -> BoxFuture<'_, Readiness> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::rooms::Rooms;
 use crate::api::model::{
-    CollectStatus, Destination, DockerStatus, ForwardStatus, GuidRow, KernelStatus, LedgerLine,
-    Program, Readiness, RoomReadiness, Status,
+    ClusterMember, ClusterRole, ClusterStatus, CollectStatus, Destination, DockerStatus,
+    ForwardStatus, GuidRow, KernelStatus, LedgerLine, Program, Readiness, RoomReadiness, Status,
 };
 use crate::collect::Row;
 use crate::forward::Route;
@@ -37,6 +37,19 @@ pub(super) fn status(rooms: &Rooms) -> Status {
             .collect(),
         inactive: config.inactive().into_iter().map(str::to_owned).collect(),
         guids: overview.rows.iter().map(guid_row).collect(),
+    }
+}
+
+/// The node stands alone.
+pub(super) fn cluster(rooms: &Rooms) -> ClusterStatus {
+    let itself = ClusterMember {
+        guid: rooms.guid.to_string(),
+        api: rooms.config().api.listen.to_string(),
+        role: ClusterRole::Alone,
+    };
+    ClusterStatus {
+        members: vec![itself],
+        ..ClusterStatus::default()
     }
 }
 

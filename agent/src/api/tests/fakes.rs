@@ -11,7 +11,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::api::model::{Readiness, ReloadReport, RoomReadiness, Status};
+use crate::api::model::{
+    ClusterRole, ClusterStatus, Readiness, ReloadReport, RoomReadiness, Status,
+};
 use crate::api::{
     AppsHandle, BusError, BusFrame, BusHandle, BusPage, Handles, MetricsHandle, MetricsPage,
     Position, ReloadError, ReloadHandle, StatusHandle, Unavailable,
@@ -120,6 +122,15 @@ impl StatusHandle for Fakes {
             ..Status::default()
         };
         async { status }.boxed()
+    }
+
+    fn cluster(&self) -> ClusterStatus {
+        ClusterStatus {
+            name: Some("shop".into()),
+            role: ClusterRole::Slave,
+            members: Vec::new(),
+            collector_url: None,
+        }
     }
 
     fn readiness(&self) -> BoxFuture<'_, Readiness> {

@@ -43,6 +43,13 @@ async fn the_status_is_the_agents_own() {
 }
 
 #[tokio::test]
+async fn the_cluster_is_the_nodes_own_view() {
+    let cluster = start().await.get("/api/v1/cluster").await.json();
+    let expected = serde_json::json!({"name": "shop", "role": "slave", "members": []});
+    assert_eq!(cluster, expected);
+}
+
+#[tokio::test]
 async fn metrics_are_text_and_compressed_where_it_pays() {
     let api = start().await;
     let plain = api.get("/metrics").await;
