@@ -9,7 +9,7 @@ use crate::prom::{TimeSeries, WriteRequest, v2};
 use crate::signal::otlp::OtlpSplicer;
 use crate::signal::remote_write::Splicer;
 use crate::signal::remote_write_v2::{Transcoder, encode_v2};
-use crate::signal::{Policy, SeriesLimits, Signal, Tag, otlp_json, otlp_to_remote_write, snappy};
+use crate::signal::{Fault, Policy, SeriesLimits, Signal, Tag, otlp_json, otlp_to_remote_write, snappy};
 
 /// Bytes that a request may become; small, so that limits are met.
 const LIMIT: usize = 1 << 20;
@@ -115,8 +115,14 @@ pub fn otlp(signal: Signal, raw: &[u8]) {
     for policy in policies(&tag) {
         let mut out = Vec::new();
         let mut splicer = OtlpSplicer::default();
-        let Ok(spliced) = splicer.splice(signal, raw, policy, &mut out) else {
-            continue;
+        let spliced = match splicer.splice(signal, raw, policy, &mut out) {
+            Ok(spliced) => spliced,
+            Err(error) => {
+                let ours_alone = error.is_limit()
+                    || matches!(error.fault(), Fault::IdLength { .. } | Fault::Group);
+                assert!(ours_alone || decode(signal, raw).is_err(), "refused: {error}");
+                continue;
+            }
         };
         decodes(signal, raw);
         decodes(signal, &out);
@@ -149,12 +155,15 @@ pub fn otlp(signal: Signal, raw: &[u8]) {
 }
 
 fn decodes(signal: Signal, raw: &[u8]) {
+    decode(signal, raw).expect("what is accepted decodes");
+}
+
+fn decode(signal: Signal, raw: &[u8]) -> Result<(), prost::DecodeError> {
     match signal {
         Signal::Metrics => ExportMetricsServiceRequest::decode(raw).map(drop),
         Signal::Logs => ExportLogsServiceRequest::decode(raw).map(drop),
         Signal::Traces => ExportTraceServiceRequest::decode(raw).map(drop),
     }
-    .expect("what is accepted decodes");
 }
 
 /// JSON of each signal: what is accepted is well-formed protobuf within its limit.

@@ -22,6 +22,9 @@ use super::{GuidCounts, Signal};
 /// some 300 bytes: this bounds by how much a request of empty entries grows.
 pub const MAX_RESOURCES: usize = 20_000;
 
+/// Bytes that a request may be expected to grow by: what several resources gain.
+pub const GROWTH_BYTES: usize = 1024;
+
 /// What was in an export request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SplicedOtlp {
@@ -67,7 +70,7 @@ impl OtlpSplicer {
         let mut spliced = SplicedOtlp::default();
         self.tally.start();
         out.clear();
-        out.reserve(raw.len() + 1024);
+        out.reserve(raw.len() + GROWTH_BYTES);
         let mut cursor = Cursor::new(raw);
         while !cursor.is_empty() {
             let start = cursor.at();

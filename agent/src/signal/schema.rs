@@ -19,7 +19,7 @@ pub(crate) use prometheus::{EXEMPLAR, EXEMPLAR_V2, HISTOGRAM, METADATA, METADATA
 pub(crate) use prometheus::{REQUEST_V2, WRITE_REQUEST};
 
 use super::malformed::{Fault, Malformed};
-use super::wire::{Cursor, WireType};
+use super::wire::{Cursor, WireType, is_ascii};
 
 /// Messages may be nested this deep, the request being the first. The official decoders stop at
 /// 100; an attribute list inside an attribute list takes three levels.
@@ -27,6 +27,8 @@ pub(crate) const MAX_DEPTH: usize = 64;
 
 /// Field numbers are below this, in all messages.
 const NUMBERS: usize = 24;
+/// Tags of one byte are below this: fields up to number 15.
+const TAGS: usize = 0x80;
 
 /// A message type.
 #[derive(Debug)]
@@ -35,20 +37,39 @@ pub(crate) struct Message {
     pub(crate) fields: &'static [Field],
     /// By number: the place in `fields`, or one that is not there.
     places: [u8; NUMBERS],
+    /// By tag, where that is one byte and says the field's own wire type: the same.
+    tagged: [u8; TAGS],
+    /// Whether it is a `KeyValue`: most of what OTLP consists of.
+    attribute: bool,
 }
 
 impl Message {
     const fn new(name: &'static str, fields: &'static [Field]) -> Self {
         let mut places = [u8::MAX; NUMBERS];
+        let mut tagged = [u8::MAX; TAGS];
         let mut place = 0;
         while place < fields.len() {
-            places[fields[place].number as usize] = place as u8;
+            let Field { number, wire, .. } = fields[place];
+            places[number as usize] = place as u8;
+            let tag = (number as usize) << 3 | wire.number();
+            if tag < TAGS {
+                tagged[tag] = place as u8;
+            }
             place += 1;
         }
         Self {
             name,
             fields,
             places,
+            tagged,
+            attribute: false,
+        }
+    }
+
+    const fn attribute(self) -> Self {
+        Self {
+            attribute: true,
+            ..self
         }
     }
 
@@ -56,6 +77,13 @@ impl Message {
     #[inline]
     fn field(&self, number: u32) -> Option<&'static Field> {
         let place = *self.places.get(number as usize)?;
+        self.fields.get(usize::from(place))
+    }
+
+    /// The field that such a byte is the whole tag of.
+    #[inline(always)]
+    fn tagged(&self, byte: u8) -> Option<&'static Field> {
+        let place = *self.tagged.get(usize::from(byte))?;
         self.fields.get(usize::from(place))
     }
 }
@@ -67,6 +95,8 @@ pub(crate) struct Field {
     /// In JSON.
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
+    /// The kind's, at hand.
+    wire: WireType,
     pub(crate) repeated: bool,
     /// Whether the ledger counts it: a data point, log record or span.
     pub(crate) record: bool,
@@ -96,7 +126,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Its wire type where it is not packed.
-    pub(crate) fn wire(self) -> WireType {
+    pub(crate) const fn wire(self) -> WireType {
         match self {
             Self::Bool
             | Self::Enum
@@ -117,6 +147,7 @@ const fn field(number: u32, name: &'static str, kind: Kind) -> Field {
         number,
         name,
         kind,
+        wire: kind.wire(),
         repeated: false,
         record: false,
     }
@@ -152,20 +183,50 @@ pub(crate) fn check(
     message: &'static Message,
     depth: usize,
 ) -> Result<Checked, Malformed> {
+    walk::<true>(cursor, request, message, depth)
+}
+
+/// The same without short cuts, for tests to compare with.
+#[cfg(test)]
+pub(crate) fn check_carefully(
+    cursor: &mut Cursor<'_>,
+    request: &[u8],
+    message: &'static Message,
+    depth: usize,
+) -> Result<Checked, Malformed> {
+    walk::<false>(cursor, request, message, depth)
+}
+
+fn walk<const SHORT_CUTS: bool>(
+    cursor: &mut Cursor<'_>,
+    request: &[u8],
+    message: &'static Message,
+    depth: usize,
+) -> Result<Checked, Malformed> {
     if depth > MAX_DEPTH {
         return Err(cursor.fault(Fault::TooDeep { limit: MAX_DEPTH }));
     }
     let mut checked = Checked::default();
-    while !cursor.is_empty() {
+    while let Some(byte) = cursor.peek() {
         let start = cursor.at();
-        let (number, wire) = cursor.tag()?;
-        let Some(field) = message.field(number) else {
-            cursor.skip(wire)?;
-            continue;
+        // Nearly every field: one look says its number, that it is known, and that its wire type is
+        // right.
+        let (field, wire) = match message.tagged(byte) {
+            Some(field) if SHORT_CUTS => {
+                cursor.skip_byte();
+                (field, field.wire)
+            }
+            _ => {
+                let (number, wire) = cursor.tag()?;
+                let Some(field) = message.field(number) else {
+                    cursor.skip(wire)?;
+                    continue;
+                };
+                (field, wire)
+            }
         };
-        let expected = field.kind.wire();
-        if wire != expected {
-            if wire == WireType::Len && field.repeated && expected != WireType::Len {
+        if wire != field.wire {
+            if wire == WireType::Len && field.repeated {
                 check_packed(cursor, request, message, field)?;
                 continue;
             }
@@ -173,19 +234,31 @@ pub(crate) fn check(
                 start,
                 Fault::WireType {
                     message: message.name,
-                    field: number,
+                    field: field.number,
                 },
             ));
         }
-        if expected != WireType::Len {
+        if wire != WireType::Len {
             cursor.skip(wire)?;
             continue;
         }
         let (from, to) = cursor.len_bounds()?;
         match field.kind {
             Kind::Message(inner) => {
-                let mut window = Cursor::window(request, from, to);
-                let within = check(&mut window, request, inner, depth + 1)?;
+                let plain = SHORT_CUTS
+                    && inner.attribute
+                    && depth < MAX_DEPTH - 1
+                    && is_plain_attribute(request.get(from..to).unwrap_or_default());
+                let within = if plain {
+                    // Its value.
+                    Checked {
+                        records: 0,
+                        messages: 1,
+                    }
+                } else {
+                    let mut window = Cursor::window(request, from, to);
+                    walk::<SHORT_CUTS>(&mut window, request, inner, depth + 1)?
+                };
                 checked.records += u32::from(field.record) + within.records;
                 checked.messages += 1 + within.messages;
             }
@@ -206,6 +279,35 @@ pub(crate) fn check(
     Ok(checked)
 }
 
+/// Whether a `KeyValue` is plainly a key and a string, integer or boolean, once each, in ASCII and
+/// with lengths of one byte. Of any other the careful walk says what it is, and what is wrong.
+#[inline(always)]
+fn is_plain_attribute(pair: &[u8]) -> bool {
+    let &[0x0a, key_len, ref key_on @ ..] = pair else {
+        return false;
+    };
+    let &[0x12, any_len, ref any @ ..] = key_on.get(usize::from(key_len)..).unwrap_or_default()
+    else {
+        return false;
+    };
+    if usize::from(any_len) != any.len() {
+        return false;
+    }
+    match any {
+        // Lengths beyond one byte are not ASCII, so this looks at them too.
+        &[0x0a, len, ref text @ ..] => usize::from(len) == text.len() && is_ascii(pair),
+        [0x18, more @ .., last] => {
+            let key_end = pair.len() - any.len();
+            *last < 0x80
+                && more.len() < 9
+                && more.iter().all(|&byte| byte >= 0x80)
+                && is_ascii(pair.get(..key_end).unwrap_or_default())
+        }
+        [0x10, 0 | 1] => is_ascii(pair),
+        _ => false,
+    }
+}
+
 fn check_packed(
     cursor: &mut Cursor<'_>,
     request: &[u8],
@@ -213,7 +315,7 @@ fn check_packed(
     field: &Field,
 ) -> Result<(), Malformed> {
     let (from, to) = cursor.len_bounds()?;
-    let element = match field.kind.wire() {
+    let element = match field.wire {
         WireType::Varint => {
             let mut window = Cursor::window(request, from, to);
             while !window.is_empty() {
@@ -245,7 +347,7 @@ pub(crate) fn check_utf8(
     what: &'static str,
 ) -> Result<(), Malformed> {
     let bytes = request.get(from..to).unwrap_or_default();
-    if bytes.is_ascii() {
+    if is_ascii(bytes) {
         return Ok(());
     }
     match std::str::from_utf8(bytes) {

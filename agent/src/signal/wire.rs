@@ -15,6 +15,18 @@ pub(crate) enum WireType {
     Fixed32,
 }
 
+impl WireType {
+    /// As it stands in the low bits of a tag.
+    pub(crate) const fn number(self) -> usize {
+        match self {
+            Self::Varint => 0,
+            Self::Fixed64 => 1,
+            Self::Len => 2,
+            Self::Fixed32 => 5,
+        }
+    }
+}
+
 /// A window of a request, read front to back.
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor<'a> {
@@ -41,6 +53,18 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn at(&self) -> usize {
         self.at
+    }
+
+    /// The next byte, if the window has one.
+    #[inline(always)]
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// Goes on behind a byte that [`Cursor::peek`] gave.
+    #[inline(always)]
+    pub(crate) fn skip_byte(&mut self) {
+        self.at += 1;
     }
 
     /// Whether the window is used up.
@@ -145,6 +169,33 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Whether all bytes are ASCII. The last chunk overlaps the one before: the library's byte by byte to
+/// the end costs a third of a scan of short strings.
+#[inline(always)]
+pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
+    if let Some(last) = bytes.last_chunk::<32>() {
+        let chunks = bytes.as_chunks::<32>().0.iter();
+        return chunks.fold(high_bits(last), |seen, chunk| seen | high_bits(chunk)) == 0;
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+        return high_bits(first) | high_bits(last) == 0;
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        return high_bits(first) | high_bits(last) == 0;
+    }
+    bytes.iter().all(u8::is_ascii)
+}
+
+/// By words: a fold over bytes becomes one instruction a byte where the chunk is a single one.
+#[inline(always)]
+fn high_bits<const LEN: usize>(chunk: &[u8; LEN]) -> u64 {
+    let words = chunk.as_chunks::<8>().0;
+    let seen = words
+        .iter()
+        .fold(0, |seen, word| seen | u64::from_ne_bytes(*word));
+    seen & 0x8080_8080_8080_8080
+}
+
 /// Bytes a varint takes.
 pub(crate) fn varint_len(value: usize) -> usize {
     // 7 bits a byte; zero takes one.
@@ -204,7 +255,7 @@ pub(crate) fn put_message<E>(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::{Cursor, put_message, put_varint, varint_len};
+    use super::{Cursor, is_ascii, put_message, put_varint, varint_len};
 
     #[test]
     fn a_varint_reads_back_and_takes_the_length_it_says() {
@@ -218,6 +269,19 @@ mod tests {
             }
         }
         assert!(Cursor::new(&[0xff; 10]).varint().is_err());
+    }
+
+    #[test]
+    fn one_byte_beyond_ascii_is_found_wherever_it_stands() {
+        for len in 0..100 {
+            let mut bytes = vec![0x7f; len];
+            assert!(is_ascii(&bytes), "{len}");
+            for at in 0..len {
+                bytes[at] = 0x80;
+                assert!(!is_ascii(&bytes), "{at} of {len}");
+                bytes[at] = 0x7f;
+            }
+        }
     }
 
     #[test]

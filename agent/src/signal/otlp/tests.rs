@@ -10,13 +10,15 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use proptest::prelude::*;
 use prost::Message as _;
+use rand::Rng as _;
 
 use super::generate::{logs, metrics, string, traces};
 use super::{OtlpSplicer, SplicedOtlp, messages};
 use crate::config::Guid;
 use crate::signal::malformed::Malformed;
 use crate::signal::tag::{Policy, Tag};
-use crate::signal::{Signal, weird};
+use crate::signal::wire::Cursor;
+use crate::signal::{Signal, schema, weird};
 
 /// What the three requests have in common, for the naive way.
 trait Request: prost::Message + Default + PartialEq + Clone + std::fmt::Debug {
@@ -159,6 +161,14 @@ fn check<R: Request>(
     let mut raw = weird::rewrite(&request.encode_to_vec(), message, odds, rng);
     if mutate {
         raw = weird::mutate(&raw, rng);
+    }
+    // As deep as it is, and so deep that the bound is met somewhere inside.
+    for depth in [1, schema::MAX_DEPTH - rng.random_range(0..8)] {
+        assert_eq!(
+            schema::check(&mut Cursor::new(&raw), &raw, message, depth),
+            schema::check_carefully(&mut Cursor::new(&raw), &raw, message, depth),
+            "short cuts change nothing"
+        );
     }
     let decoded = R::decode(&raw[..]);
     match splice(signal, &raw, trusted) {

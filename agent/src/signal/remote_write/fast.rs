@@ -5,7 +5,7 @@
 
 use super::{Content, SeriesLimits};
 use crate::signal::schema::{self, EXEMPLAR, HISTOGRAM};
-use crate::signal::wire::Cursor;
+use crate::signal::wire::{Cursor, is_ascii};
 
 /// `guid`, padded with zeros, as a big-endian word.
 const GUID_WORD: u64 = u64::from_be_bytes(*b"guid\0\0\0\0");
@@ -168,30 +168,6 @@ fn length(body: &[u8], at: usize) -> Option<(usize, usize)> {
         }
         _ => None,
     }
-}
-
-/// Whether all bytes are ASCII; false alarms are for the caller to clear up. The last chunk overlaps
-/// the one before: the library's byte by byte to the end costs a third of a scan.
-#[inline(always)]
-fn is_ascii(bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk::<32>() else {
-        return bytes.is_ascii();
-    };
-    let mut seen = high_bits(last);
-    for chunk in bytes.as_chunks::<32>().0 {
-        seen |= high_bits(chunk);
-    }
-    seen == 0
-}
-
-/// By words: a fold over bytes becomes one instruction a byte where the chunk is a single one.
-#[inline(always)]
-fn high_bits(chunk: &[u8; 32]) -> u64 {
-    let words = chunk.as_chunks::<8>().0;
-    let seen = words
-        .iter()
-        .fold(0, |seen, word| seen | u64::from_ne_bytes(*word));
-    seen & 0x8080_8080_8080_8080
 }
 
 /// Whether the strings of plain labels are UTF-8.

@@ -38,7 +38,8 @@ static KEY_VALUE: Message = Message::new(
         field(2, "value", Kind::Message(&ANY_VALUE)),
         field(3, "", Kind::Enum),
     ],
-);
+)
+.attribute();
 
 static ENTITY_REF: Message = Message::new(
     "EntityRef",
