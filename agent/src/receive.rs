@@ -12,6 +12,7 @@
 mod activity;
 mod body;
 pub mod budget;
+mod buffers;
 mod datagrams;
 mod grpc;
 pub mod jaeger;

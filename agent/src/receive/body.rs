@@ -2,12 +2,13 @@
 
 use std::io::Read;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::body::Body;
 
 use super::budget::Hold;
+use super::buffers::Buffers;
 use super::{Limits, Refusal};
 
 /// Bytes held at a time while gzip is uncompressed.
@@ -18,6 +19,7 @@ const GZIP_STEP_BYTES: usize = 64 << 10;
 pub(super) async fn read(
     mut body: impl Body<Data = Bytes, Error = hyper::Error> + Unpin,
     limits: &Limits,
+    buffers: &Buffers,
     hold: &mut Hold,
 ) -> Result<Bytes, Refusal> {
     let limit = limits.body_bytes;
@@ -31,7 +33,7 @@ pub(super) async fn read(
     }
     let whole = async {
         let mut first = Bytes::new();
-        let mut rest = BytesMut::new();
+        let mut rest = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Refusal::BodyBroken(error.to_string()))?;
             let Ok(data) = frame.into_data() else {
@@ -47,7 +49,7 @@ pub(super) async fn read(
             }
             if rest.is_empty() {
                 // Pages that are not written to cost nothing, so a promise may be believed here.
-                rest.reserve(promised as usize);
+                rest = buffers.take(promised as usize);
                 rest.extend_from_slice(&std::mem::take(&mut first));
             }
             rest.extend_from_slice(&data);
@@ -55,7 +57,7 @@ pub(super) async fn read(
         Ok(if rest.is_empty() {
             first
         } else {
-            rest.freeze()
+            buffers.share(rest)
         })
     };
     match tokio::time::timeout(limits.body_time, whole).await {

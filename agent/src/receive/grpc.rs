@@ -121,7 +121,7 @@ async fn take<S: Sink>(
         limits.body_bytes = limits.jaeger_bytes;
         limits.decompressed_bytes = limits.jaeger_bytes;
     }
-    let framed = body::read(request.into_body(), &limits, &mut hold).await?;
+    let framed = body::read(request.into_body(), &limits, &receiver.buffers, &mut hold).await?;
     let (compressed, message) = unframe(&framed)?;
     if compressed && !gzip {
         return Err(Refusal::GrpcFrame(
@@ -130,20 +130,21 @@ async fn take<S: Sink>(
     }
     let limit = limits.decompressed_bytes;
     let cost = message.len() * if compressed { 20 } else { 1 };
+    let tag = |raw: &[u8], bench: &mut Workbench, hold: &mut Hold| {
+        if is_jaeger {
+            let frame = spans::of_post(receiver, sender, raw, bench, hold)?;
+            Ok((frame, Partial::default()))
+        } else {
+            otlp::tag(receiver, signal, sender, raw, bench, hold)
+        }
+    };
     let work = |bench: &mut Workbench| {
         let mut hold = hold;
-        if compressed {
+        let tagged = if compressed {
             body::gunzip(message, limit, &mut hold, &mut bench.raw)?;
+            bench.on_raw(|raw, bench| tag(raw, bench, &mut hold))?
         } else {
-            hold.grow(message.len())?;
-            bench.raw.clear();
-            bench.raw.extend_from_slice(message);
-        }
-        let tagged = if is_jaeger {
-            let frame = spans::of_post(receiver, sender, bench, &mut hold)?;
-            (frame, Partial::default())
-        } else {
-            otlp::tag(receiver, signal, sender, bench, &mut hold)?
+            tag(message, bench, &mut hold)?
         };
         // The hold lasts until the frame is taken.
         Ok::<_, Refusal>((tagged, hold))

@@ -125,7 +125,7 @@ async fn take<S: Sink>(
         body_bytes: receiver.limits.jaeger_bytes,
         ..receiver.limits
     };
-    let body = body::read(request.into_body(), &limits, &mut hold).await?;
+    let body = body::read(request.into_body(), &limits, &receiver.buffers, &mut hold).await?;
     let (frame, _hold) = receiver.benches.work(body.len() * 4, |bench| {
         let mut hold = hold;
         let frame = spans::of_body(receiver, &body, sender, bench, &mut hold)?;

@@ -1,7 +1,5 @@
 //! What OTLP over HTTP and over gRPC have in common: from an uncompressed request to a frame.
 
-use bytes::Bytes;
-
 use super::budget::Hold;
 use super::peers::Sender;
 use super::workbench::Workbench;
@@ -16,42 +14,60 @@ pub(super) struct Partial {
     pub(super) message: String,
 }
 
-/// Validates and tags the request in `bench.raw`; `None`: there is nothing in it.
+/// Validates and tags a request; `None`: there is nothing in it.
 pub(super) fn tag<S: Sink>(
     receiver: &Receiver<S>,
     signal: Signal,
     sender: &Sender,
+    raw: &[u8],
     bench: &mut Workbench,
     hold: &mut Hold,
 ) -> Result<(Option<Frame>, Partial), Refusal> {
-    hold.grow(2 * bench.raw.len())?;
-    let (raw, tagged) = (&bench.raw, &mut bench.tagged);
-    let spliced = bench.otlp.splice(signal, raw, sender.policy(), tagged)?;
+    hold.grow(2 * raw.len())?;
+    if signal == Signal::Metrics && receiver.otlp_metrics == OtlpMetrics::Convert {
+        return convert(receiver, sender, raw, bench, hold);
+    }
+    // Written where it stays: what is kept of it is the frame.
+    let mut tagged = receiver.buffers.take(raw.len() + otlp::GROWTH_BYTES);
+    let spliced = bench
+        .otlp
+        .splice(signal, raw, sender.policy(), &mut tagged)?;
     receiver.stats.forged(signal, spliced.forged);
+    let frame = (!spliced.counts.is_empty()).then(|| Frame {
+        kind: otlp::kind(signal),
+        raw_len: tagged.len() as u32,
+        payload: receiver.buffers.share(tagged),
+        counts: spliced.counts,
+    });
+    Ok((frame, Partial::default()))
+}
+
+/// Tags metrics and turns them into remote write.
+fn convert<S: Sink>(
+    receiver: &Receiver<S>,
+    sender: &Sender,
+    raw: &[u8],
+    bench: &mut Workbench,
+    hold: &mut Hold,
+) -> Result<(Option<Frame>, Partial), Refusal> {
+    let (policy, tagged) = (sender.policy(), &mut bench.tagged);
+    let spliced = bench.otlp.splice(Signal::Metrics, raw, policy, tagged)?;
+    receiver.stats.forged(Signal::Metrics, spliced.forged);
     if spliced.counts.is_empty() {
         return Ok((None, Partial::default()));
     }
-    if signal == Signal::Metrics && receiver.otlp_metrics == OtlpMetrics::Convert {
-        let converted = otlp_to_remote_write::convert(
-            tagged,
-            receiver.limits.series.expanded_bytes,
-            &mut bench.raw,
-        )?;
-        hold.grow(2 * bench.raw.len())?;
-        let partial = Partial {
-            rejected: converted.rejected,
-            message: converted.message,
-        };
-        let frame = remote_write::frame(&mut bench.encoder, &bench.raw, &converted.written)?;
-        return Ok((frame, partial));
-    }
-    let frame = Frame {
-        kind: otlp::kind(signal),
-        payload: Bytes::copy_from_slice(tagged),
-        raw_len: tagged.len() as u32,
-        counts: spliced.counts,
+    let converted = otlp_to_remote_write::convert(
+        tagged,
+        receiver.limits.series.expanded_bytes,
+        &mut bench.converted,
+    )?;
+    hold.grow(2 * bench.converted.len())?;
+    let partial = Partial {
+        rejected: converted.rejected,
+        message: converted.message,
     };
-    Ok((Some(frame), Partial::default()))
+    let frame = remote_write::frame(&mut bench.encoder, &bench.converted, &converted.written)?;
+    Ok((frame, partial))
 }
 
 /// The `Export…ServiceResponse`.

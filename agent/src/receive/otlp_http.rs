@@ -11,6 +11,7 @@ use super::otlp::{self, Partial};
 use super::peers::Sender;
 use super::reply::{self, Reply};
 use super::whole_body::WholeBody;
+use super::workbench::Workbench;
 use super::{Protocol, Receiver, Refusal, Sink, body, rpc_status};
 use crate::signal::{Signal, otlp_json};
 
@@ -131,16 +132,21 @@ async fn take<S: Sink>(
         ));
     };
     let gzip = gzip(request.headers())?;
-    let body = body::read(request.into_body(), &receiver.limits, &mut hold).await?;
+    let body = body::read(
+        request.into_body(),
+        &receiver.limits,
+        &receiver.buffers,
+        &mut hold,
+    )
+    .await?;
     let limit = receiver.limits.decompressed_bytes;
-    let work = |bench: &mut super::workbench::Workbench| {
+    let work = |bench: &mut Workbench| {
         let mut hold = hold;
         match (gzip, format) {
             (true, Format::Protobuf) => body::gunzip(&body, limit, &mut hold, &mut bench.raw)?,
             (false, Format::Protobuf) => {
-                hold.grow(body.len())?;
-                bench.raw.clear();
-                bench.raw.extend_from_slice(&body);
+                let tagged = otlp::tag(receiver, signal, sender, &body, bench, &mut hold)?;
+                return Ok::<_, Refusal>((tagged, hold));
             }
             (true, Format::Json) => {
                 body::gunzip(&body, limit, &mut hold, &mut bench.tagged)?;
@@ -152,9 +158,10 @@ async fn take<S: Sink>(
                 otlp_json::to_protobuf(signal, &body, limit, &mut bench.raw)?;
             }
         }
-        let tagged = otlp::tag(receiver, signal, sender, bench, &mut hold)?;
+        let tagged = bench
+            .on_raw(|raw, bench| otlp::tag(receiver, signal, sender, raw, bench, &mut hold))?;
         // The hold lasts until the frame is taken.
-        Ok::<_, Refusal>((tagged, hold))
+        Ok((tagged, hold))
     };
     // Gzip is some five times as long when it is uncompressed, and ten times as slow.
     let cost = if gzip { body.len() * 20 } else { body.len() };

@@ -6,6 +6,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::budget::{Budget, Hold};
+use super::buffers::Buffers;
 use super::jaeger::thrift;
 use super::peers::{Peers, Sender};
 use super::reply::Reply;
@@ -97,6 +98,7 @@ pub struct Receiver<S> {
     pub(super) budget: Arc<Budget>,
     pub(super) stats: Arc<Stats>,
     pub(super) benches: Workbenches,
+    pub(super) buffers: Buffers,
     pub(super) peers: AnyPeers,
 }
 
@@ -125,6 +127,7 @@ impl<S: Sink> Receiver<S> {
             budget: Budget::new(&limits),
             stats: Arc::default(),
             benches: Workbenches::new(),
+            buffers: Buffers::new(),
             peers: AnyPeers(peers),
         })
     }

@@ -143,7 +143,13 @@ async fn take<S: Sink>(
     if request.method() != Method::POST {
         return Err(Refusal::Method);
     }
-    let block = body::read(request.into_body(), &receiver.limits, &mut hold).await?;
+    let block = body::read(
+        request.into_body(),
+        &receiver.limits,
+        &receiver.buffers,
+        &mut hold,
+    )
+    .await?;
     let (raw_len, _) = snappy::declared_len(&block)?;
     let (frame, spliced) = receiver
         .benches

@@ -50,16 +50,17 @@ pub(super) fn of_body<S: Sink>(
     of_batches(receiver, &[batch], sender, bench, hold)
 }
 
-/// The `PostSpansRequest` in `bench.raw`.
+/// A `PostSpansRequest`.
 pub(super) fn of_post<S: Sink>(
     receiver: &Receiver<S>,
     sender: &Sender,
+    raw: &[u8],
     bench: &mut Workbench,
     hold: &mut Hold,
 ) -> Result<Option<Frame>, Refusal> {
-    hold.grow(bench.raw.len() + api_v2::messages(&bench.raw)? * DECODED_BYTES)?;
-    let request = PostSpansRequest::decode(&bench.raw[..])
-        .map_err(|error| Refusal::Protobuf(error.to_string()))?;
+    hold.grow(raw.len() + api_v2::messages(raw)? * DECODED_BYTES)?;
+    let request =
+        PostSpansRequest::decode(raw).map_err(|error| Refusal::Protobuf(error.to_string()))?;
     let batches = match &request.batch {
         Some(batch) => batch.view()?,
         None => Vec::new(),
@@ -83,7 +84,8 @@ fn of_batches<S: Sink>(
         bench.raw.clear();
         // A vector takes whatever is written to it.
         let _ = request.encode(&mut bench.raw);
-        let (frame, _) = otlp::tag(receiver, Signal::Traces, &speaker, bench, hold)?;
+        let (frame, _) = bench
+            .on_raw(|raw, bench| otlp::tag(receiver, Signal::Traces, &speaker, raw, bench, hold))?;
         if let Some(frame) = frame {
             gathered.add(frame);
         }

@@ -23,12 +23,33 @@ const BLOCKING_BYTES: usize = 2 << 20;
 /// What one request needs while it is worked on.
 #[derive(Debug, Default)]
 pub(super) struct Workbench {
+    /// The request before it was compressed, or in protobuf where it came in something else.
     pub(super) raw: Vec<u8>,
     pub(super) tagged: Vec<u8>,
+    /// Remote write made of OTLP.
+    pub(super) converted: Vec<u8>,
     pub(super) splicer: Splicer,
     pub(super) transcoder: Transcoder,
     pub(super) otlp: OtlpSplicer,
     pub(super) encoder: snappy::Encoder,
+}
+
+impl Workbench {
+    /// Bytes of its buffers.
+    fn held_bytes(&self) -> usize {
+        self.raw.capacity()
+            + self.tagged.capacity()
+            + self.converted.capacity()
+            + self.encoder.scratch_bytes()
+    }
+
+    /// Works on what is in `raw`.
+    pub(super) fn on_raw<T>(&mut self, work: impl FnOnce(&[u8], &mut Self) -> T) -> T {
+        let raw = std::mem::take(&mut self.raw);
+        let done = work(&raw, self);
+        self.raw = raw;
+        done
+    }
 }
 
 /// Workbenches that are not in use.
@@ -53,9 +74,7 @@ impl Workbenches {
         } else {
             work(&mut bench)
         };
-        if bench.raw.capacity() + bench.tagged.capacity() + bench.encoder.scratch_bytes()
-            <= KEPT_BYTES
-        {
+        if bench.held_bytes() <= KEPT_BYTES {
             // Where there are enough already, it goes.
             let _ = self.free.push(bench);
         }
