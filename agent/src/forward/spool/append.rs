@@ -172,7 +172,11 @@ impl Appender {
         let make = || {
             let file = self.spool.disk.create(&path)?;
             // The name can be taken: by a file that a failed roll left, or that holds nothing valid.
-            file.truncate(0)?;
+            // Not otherwise: ext4 takes a file that was cut to nothing for one that is being replaced,
+            // and writes all of it to the disk when it is closed.
+            if file.len()? > 0 {
+                file.truncate(0)?;
+            }
             let header = segment::encode_header(&self.spool.marker, first);
             write_all(&*file, &mut [IoSlice::new(&header)], 0)?;
             Ok(file)

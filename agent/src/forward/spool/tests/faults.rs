@@ -110,6 +110,16 @@ fn a_broken_disk_that_cannot_even_truncate_loses_nothing_acknowledged() {
     rig.expect_books_to_close();
 }
 
+/// What ext4 once saw cut to nothing, it writes to the disk at its close: see `Appender::roll`.
+#[test]
+fn a_new_segment_is_made_without_cutting_a_file() {
+    let disk = FaultyDisk::new();
+    let mut rig = Rig::open(&disk, limits(1 << 20));
+    disk.faults().truncates_fail.store(true, Ordering::SeqCst);
+    rig.append_numbers(0..20, 20_000);
+    assert!(disk.segments().len() > 2);
+}
+
 #[test]
 fn a_write_error_refuses_and_the_next_write_goes() {
     let disk = FaultyDisk::new();
