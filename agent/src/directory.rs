@@ -66,6 +66,8 @@ pub struct LogSource {
     pub driver: String,
     /// The log file on the host, for drivers that write one.
     pub path: Option<PathBuf>,
+    /// The output is that of a terminal: one stream, lines end in `\r\n`.
+    pub is_tty: bool,
 }
 
 /// The directory. One writer at a time; readers never wait.

@@ -51,7 +51,8 @@ pub struct Agent {
 impl Agent {
     /// Starts an agent and waits until it is healthy. `top` are top-level keys of its config file,
     /// `sections` whole sections; `data_dir` and `[api] listen` are added here, and
-    /// listeners are switched off unless there is a section `[receive]`.
+    /// listeners are switched off unless there is a section `[receive]`. Jaeger's listeners and the
+    /// output of containers must be asked for.
     #[must_use]
     pub fn start_with(top: &str, sections: &str) -> Self {
         Self::start_on(&format!("127.0.0.1:{}", free_port()), top, sections)
@@ -64,16 +65,21 @@ impl Agent {
         let folder = tempfile::tempdir().expect("make a folder for the agent");
         // Several agents may run at once: only those that are asked to receive listen for it.
         let off = "[receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\n\
-                   jaeger = false\napps = false";
+                   jaeger = false\napps = false\nlogs = false";
         let receive = match sections.contains("[receive]") {
             true => "",
             false => off,
         };
-        // Standard ports are for one agent alone.
-        let sections = &match sections.contains("jaeger") {
-            true => sections.to_owned(),
-            false => sections.replace("[receive]\n", "[receive]\njaeger = false\n"),
-        };
+        // Standard ports are for one agent alone, and so is the output of everybody's containers.
+        let mut sections = sections.to_owned();
+        for (asked, off) in [
+            ("jaeger", "jaeger = false"),
+            ("\nlogs = true", "logs = false"),
+        ] {
+            if !sections.contains(asked) {
+                sections = sections.replace("[receive]\n", &format!("[receive]\n{off}\n"));
+            }
+        }
         let config = format!(
             "{top}\ndata_dir = {:?}\n\n[api]\nlisten = {listen:?}\n{sections}\n\n{receive}\n",
             folder.path().join("data")

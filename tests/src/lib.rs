@@ -28,7 +28,7 @@ pub mod withheld;
 
 pub use agent::Agent;
 pub use containers::{Container, Image, system_docker};
-pub use otlp::OtlpSink;
+pub use otlp::{LogLine, OtlpSink};
 pub use program::{Program, PrometheusServer};
 pub use remote_write::RemoteWriteSink;
 pub use sample::{Labels, Sample};

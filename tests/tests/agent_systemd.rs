@@ -80,7 +80,7 @@ fn status_with(capabilities: &[String]) -> serde_json::Value {
     let config = folder.path().join("guidon.toml");
     let text = format!(
         "data_dir = {:?}\n[api]\nlisten = {address:?}\n[collect]\ninterval = \"1s\"\n\
-         [receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\njaeger = false\napps = false\n",
+         [receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\njaeger = false\napps = false\nlogs = false\n",
         folder.path().join("data")
     );
     fs::write(&config, text).unwrap();

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use guidon_tests::{Agent, OtlpSink, PrometheusServer, eventually};
-use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
 use serde_json::json;
 
 #[test]
@@ -61,23 +60,9 @@ fn prometheus_scrapes_what_is_registered_under_its_guid_also_after_a_restart() {
 /// How often each line arrived, by guid.
 fn lines(sink: &OtlpSink) -> BTreeMap<(String, String), usize> {
     let mut lines = BTreeMap::new();
-    let exports = sink.exports();
-    for resource_logs in exports.logs.iter().flat_map(|it| &it.resource_logs) {
-        let attributes = &resource_logs.resource.as_ref().unwrap().attributes;
-        let guid = attributes.iter().find(|pair| pair.key == "guid").unwrap();
-        let Some(AnyValue::StringValue(guid)) = &guid.value.as_ref().unwrap().value else {
-            panic!("{guid:?} is no guid");
-        };
-        let records = resource_logs
-            .scope_logs
-            .iter()
-            .flat_map(|it| &it.log_records);
-        for record in records {
-            let Some(AnyValue::StringValue(text)) = &record.body.as_ref().unwrap().value else {
-                panic!("{record:?} is no line");
-            };
-            *lines.entry((guid.clone(), text.clone())).or_default() += 1;
-        }
+    for line in sink.lines() {
+        let guid = line.guid().to_owned();
+        *lines.entry((guid, line.text)).or_default() += 1;
     }
     lines
 }

@@ -12,6 +12,20 @@ use crate::run::{find_program, step};
 /// How long a daemon may take to answer: the first start makes its storage.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 
+const JOURNALD: &str = "/lib/systemd/systemd-journald";
+
+/// Runs its arguments beside a journal; both end with the shell. Its own name is the journal's
+/// program.
+const WITH_JOURNAL: &str = "\
+    mount -t tmpfs tmpfs /run/systemd && mount -t tmpfs tmpfs /run/log || exit 1
+    mkdir /run/systemd/journal
+    setpriv --pdeathsig KILL -- $0 & journal=$!
+    while [ ! -S /run/systemd/journal/socket ]; do sleep 0.1; done
+    setpriv --pdeathsig TERM -- \"$@\" & program=$!
+    trap 'kill $program' TERM
+    wait $program; wait $program
+    kill $journal";
+
 /// A daemon that answers. Dropping it stops it only if it was started here.
 #[derive(Debug)]
 pub struct Dockerd {
@@ -42,10 +56,24 @@ impl Dockerd {
     /// It lives in a network namespace of its own, for a daemon takes possession of the bridge
     /// `docker0` wherever it is: its containers reach one another and nothing else.
     pub fn private(folder: &Path) -> Result<Self> {
+        Self::start_private(folder, &["unshare", "--net"])
+    }
+
+    /// Like [`Dockerd::private`], with a journal of its own beside it, for the log driver
+    /// `journald`. It is kept in memory and goes with the daemon.
+    pub fn private_with_journal(folder: &Path) -> Result<Self> {
+        if !Path::new(JOURNALD).exists() {
+            bail!("{JOURNALD} is missing: `cargo xtask setup`");
+        }
+        let unshare = ["unshare", "--net", "--mount", "--propagation=private"];
+        let shell = ["sh", "-c", WITH_JOURNAL, JOURNALD];
+        Self::start_private(folder, &[&unshare[..], &shell[..]].concat())
+    }
+
+    fn start_private(folder: &Path, around: &[&str]) -> Result<Self> {
         let at = |name: &str| folder.join(name).display().to_string();
-        let command = vec![
-            "unshare".to_owned(),
-            "--net".to_owned(),
+        let mut command: Vec<String> = around.iter().map(|&word| word.to_owned()).collect();
+        command.extend([
             "dockerd".to_owned(),
             format!("--host=unix://{}", at("docker.sock")),
             format!("--data-root={}", at("data")),
@@ -53,7 +81,7 @@ impl Dockerd {
             format!("--pidfile={}", at("docker.pid")),
             "--iptables=false".to_owned(),
             "--ip6tables=false".to_owned(),
-        ];
+        ]);
         let mut dockerd = Self::new(
             folder.join("docker.sock"),
             command,

@@ -440,7 +440,7 @@ fn a_difference_notices_every_key() {
         otlp_grpc = false
         jaeger = { compact = "127.0.0.1:1", binary = "127.0.0.1:2", http = "127.0.0.1:3", grpc = "127.0.0.1:4", sampling = "127.0.0.1:5" }
         apps = false
-        logs = true
+        logs = false
         log_files = ["/l"]
         trusted = ["::/0"]
         [spool]

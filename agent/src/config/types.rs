@@ -130,7 +130,7 @@ pub struct Receive {
     /// Let apps reach what listens on loopback: at the gateway of Docker's default bridge, for
     /// this node's containers alone.
     pub apps: bool,
-    /// Tail the logs of the node's containers.
+    /// Follow the output of the node's containers.
     pub logs: bool,
     /// Folders and files of the host that apps' extra log targets may name, with what is below
     /// them. Default `/var/log`.
@@ -146,7 +146,7 @@ impl Default for Receive {
             otlp_grpc: Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
             jaeger: Jaeger::standard(),
             apps: true,
-            logs: false,
+            logs: true,
             log_files: vec![PathBuf::from("/var/log")],
             trusted: Vec::new(),
         }

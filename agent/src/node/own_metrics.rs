@@ -106,6 +106,8 @@ fn listeners(stats: &crate::receive::Snapshot, out: &mut Vec<FamilySamples>) {
 fn tailer(statistics: &crate::receive::logs::Statistics, out: &mut Vec<FamilySamples>) {
     for (family, value) in [
         (families::LOGS_FILES, &statistics.files),
+        (families::LOGS_STREAMS, &statistics.streams),
+        (families::LOGS_UNREADABLE, &statistics.unreadable),
         (families::LOGS_LINES, &statistics.lines),
         (families::LOGS_MALFORMED, &statistics.malformed),
         (families::LOGS_LAG, &statistics.lag_bytes),

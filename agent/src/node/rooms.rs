@@ -23,7 +23,7 @@ use crate::drive::{Apps, Engine, Settings};
 use crate::forward::Forward;
 use crate::kernel::Kernel;
 use crate::receive::Protocol;
-use crate::receive::logs::{self, FileTarget, LogTailer};
+use crate::receive::logs::{self, ContainerLogs, FileTarget, LogTailer};
 use crate::stack::{self, Exporters, Stack};
 
 /// Where Docker keeps a folder per container, unless it was told otherwise.
@@ -281,7 +281,10 @@ fn listening(listeners: &Listeners) -> String {
 /// Starts tailing; where that cannot be, says so and goes on without.
 pub(super) fn start_logs(config: &Config, around: &Surroundings) -> Option<Arc<LogTailer>> {
     let options = logs::Options {
-        containers: config.receive.logs.then(|| DOCKER_CONTAINERS.into()),
+        containers: config.receive.logs.then(|| ContainerLogs {
+            folder: DOCKER_CONTAINERS.into(),
+            socket: config.docker.socket.clone(),
+        }),
         state: config.data_dir.join("logs"),
         host: around.directory.host().clone(),
     };

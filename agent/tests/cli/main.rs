@@ -401,7 +401,7 @@ fn doctor_says_what_will_work_and_fails_only_on_what_stops_the_agent() {
     let doctor = |data_dir: &str, more: &str| {
         let text = format!(
             "data_dir = {data_dir:?}\n[api]\nlisten = \"127.0.0.1:0\"\n\
-             [receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\njaeger = false\napps = false\n{more}"
+             [receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\njaeger = false\napps = false\nlogs = false\n{more}"
         );
         fs::write(&path, text).unwrap();
         run(guidon(&["doctor", "--config", path.to_str().unwrap()]))

@@ -83,6 +83,10 @@ families! {
         "Times that a managed component took changed files without a restart." <- "stack" / "";
     LOGS_FILES Gauge "guidon_logs_files" [] ""
         "Log files that are followed." <- "log tailer" / "";
+    LOGS_STREAMS Gauge "guidon_logs_streams" [] ""
+        "Containers whose output Docker streams: their log driver writes no json-file." <- "log tailer" / "";
+    LOGS_UNREADABLE Gauge "guidon_logs_unreadable" [] ""
+        "Containers whose output is not followed: their log driver gives nothing back." <- "log tailer" / "";
     LOGS_LINES Counter "guidon_logs_lines_total" [] ""
         "Log lines handed on." <- "log tailer" / "";
     LOGS_MALFORMED Counter "guidon_logs_malformed_total" [] ""
@@ -92,5 +96,5 @@ families! {
     LOGS_REFUSED Counter "guidon_logs_refused_total" [] ""
         "Batches of lines that were refused and are read again." <- "log tailer" / "";
     LOGS_ERRORS Counter "guidon_logs_errors_total" [] ""
-        "Failures to open or read a file, or to keep positions." <- "log tailer" / "";
+        "Failures to open or read a log, or to keep positions." <- "log tailer" / "";
 }

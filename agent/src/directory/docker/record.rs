@@ -78,6 +78,7 @@ pub(super) fn from_inspect(answer: &ContainerInspectResponse, owner: &Owner) -> 
                 .as_ref()
                 .filter(|path| !path.is_empty())
                 .map(PathBuf::from),
+            is_tty: config.and_then(|config| config.tty).unwrap_or(false),
         },
     })
 }

@@ -55,7 +55,8 @@ impl Records {
         self.malformed = 0;
     }
 
-    fn push(
+    /// Makes a record of a line, without the end of line.
+    pub(super) fn push(
         &mut self,
         stream: Option<Stream>,
         time_ns: u64,

@@ -11,16 +11,18 @@ mod discover;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use super::followed::{Followed, Look};
+use super::engine::EngineLogs;
+use super::followed::{Followed, Look, Position};
 use super::lines::{Format, Progress, Records};
 use super::positions::Positions;
 use super::records::push_resource_logs;
+use super::statistics::Statistics;
 use super::targets::{FileTarget, Source, TargetState};
 use super::watch::FolderWatch;
 use crate::config::Guid;
@@ -28,8 +30,12 @@ use crate::directory::Directory;
 use crate::forward::{Inlet, Refused, Stage};
 use crate::signal::{Frame, GuidCounts, Kind};
 
-/// How long a sweep waits for a sign of new text.
+/// Pause after a sweep that found nothing.
 const IDLE_WAIT: Duration = Duration::from_millis(200);
+/// Pause after a sweep that found text and read all of it: the next one finds more to batch.
+const BUSY_WAIT: Duration = Duration::from_millis(50);
+/// Positions are saved this often at most; a crash repeats what was taken since.
+const SAVE_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the directory and the patterns are asked for files.
 const DISCOVERY_INTERVAL: Duration = Duration::from_millis(500);
 /// A quiet file is looked at less and less often, down to this.
@@ -41,31 +47,29 @@ const CHUNK: usize = 1 << 20;
 /// Most bytes of one file per sweep, so that a flood does not starve the others.
 const SWEEP_BYTES: usize = 4 * CHUNK;
 /// How long the beginning of a line may wait for its end once nothing more comes.
-const PENDING_WAIT: Duration = Duration::from_secs(5);
+pub(super) const PENDING_WAIT: Duration = Duration::from_secs(5);
 /// How long an open log waits for the directory to learn whose it is.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
 
 /// What the thread needs.
 #[derive(Debug)]
 pub struct Options {
-    /// Where the runtime keeps a folder per container, e.g. `/var/lib/docker/containers`. Absent:
-    /// containers are not followed, only targets.
-    pub containers: Option<PathBuf>,
+    /// Absent: containers are not followed, only targets.
+    pub containers: Option<ContainerLogs>,
     /// Folder for the positions.
     pub state: PathBuf,
     /// Guid of the node: books lines that are nobody's.
     pub host: Guid,
 }
 
-/// Counters of the tailer.
-#[derive(Debug, Default)]
-pub struct Statistics {
-    pub files: AtomicU64,
-    pub lines: AtomicU64,
-    pub malformed: AtomicU64,
-    pub lag_bytes: AtomicU64,
-    pub refused: AtomicU64,
-    pub errors: AtomicU64,
+/// Where containers' logs are.
+#[derive(Debug, Clone)]
+pub struct ContainerLogs {
+    /// Where Docker keeps a folder per container, e.g. `/var/lib/docker/containers`: watched for new
+    /// json-file logs.
+    pub folder: PathBuf,
+    /// Docker's socket: asked for logs that are no files.
+    pub socket: PathBuf,
 }
 
 /// Extra files, and the paths that they may be below.
@@ -86,6 +90,8 @@ pub struct LogTailer {
     statistics: Arc<Statistics>,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// Dropping it stops it.
+    _engine: Option<EngineLogs>,
 }
 
 impl LogTailer {
@@ -103,13 +109,27 @@ impl LogTailer {
         let statistics = Arc::new(Statistics::default());
         let stop = Arc::new(AtomicBool::new(false));
         let follows_containers = options.containers.is_some();
+        let engine = match &options.containers {
+            Some(containers) => Some(EngineLogs::start(
+                containers.socket.clone(),
+                &options.state,
+                Arc::clone(&directory),
+                inlet.clone(),
+                Arc::clone(&statistics),
+                &runtime,
+            )?),
+            None => None,
+        };
+        let folder = options.containers.as_ref().map(|it| it.folder.as_path());
         let mut thread = Thread {
-            watch: FolderWatch::new(options.containers.as_deref()),
+            watch: FolderWatch::new(folder),
             first_run: positions.is_first_run(),
             started: Instant::now(),
             discovered: None,
+            said_closed: false,
             tails: HashMap::new(),
             positions,
+            saved: Instant::now(),
             request: Vec::new(),
             counts: Vec::new(),
             records: Records::default(),
@@ -129,6 +149,7 @@ impl LogTailer {
                 while !stopped.load(Ordering::Relaxed) {
                     thread.sweep();
                 }
+                thread.save();
             })?;
         Ok(Self {
             targets,
@@ -137,6 +158,7 @@ impl LogTailer {
             statistics,
             stop,
             thread: Some(handle),
+            _engine: engine,
         })
     }
 
@@ -205,56 +227,69 @@ struct Thread {
     states: Arc<ArcSwap<States>>,
     statistics: Arc<Statistics>,
     watch: FolderWatch,
-    positions: Positions,
+    positions: Positions<PathBuf, Position>,
     first_run: bool,
     started: Instant,
     discovered: Option<Instant>,
-    tails: HashMap<PathBuf, Tail>,
+    /// It was said that a file cannot be opened.
+    said_closed: bool,
+    saved: Instant,
+    tails: HashMap<Arc<Path>, Tail>,
     request: Vec<u8>,
     counts: GuidCounts,
     records: Records,
     chunk: Vec<u8>,
 }
 
+/// What a look at a file found; a sweep found the most of what its looks did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Found {
+    Nothing,
+    Text,
+    /// Text, and there is more that was left for the next sweep.
+    More,
+}
+
 impl Thread {
     fn sweep(&mut self) {
         self.discover();
-        let paths: Vec<PathBuf> = self.tails.keys().cloned().collect();
-        let mut is_idle = true;
+        let paths: Vec<Arc<Path>> = self.tails.keys().map(Arc::clone).collect();
+        let (mut found, mut was_taken) = (Found::Nothing, true);
         for path in &paths {
-            is_idle &= !self.read(path);
-            if self.request.len() >= REQUEST_BYTES && !self.hand_on() {
+            found = found.max(self.read(path));
+            if self.request.len() >= REQUEST_BYTES {
+                was_taken = self.hand_on();
+            }
+            if !was_taken {
                 break;
             }
         }
-        let was_taken = self.hand_on();
-        if let Err(error) = self.positions.save() {
-            self.statistics.errors.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%error, "log positions cannot be saved, a crash would repeat lines");
-        }
+        was_taken = was_taken && self.hand_on();
         self.drop_gone();
-        let lag = self.tails.values().map(|tail| tail.followed.lag()).sum();
-        self.statistics.lag_bytes.store(lag, Ordering::Relaxed);
-        self.statistics
-            .files
-            .store(self.tails.len() as u64, Ordering::Relaxed);
-        if is_idle || !was_taken {
-            self.watch.wait(IDLE_WAIT);
+        match found {
+            Found::More if was_taken => {}
+            Found::Text if was_taken => self.watch.wait(BUSY_WAIT),
+            _ => self.watch.wait(IDLE_WAIT),
         }
     }
 
-    /// Reads what is new of one file into the request; tells whether there was anything.
-    fn read(&mut self, path: &Path) -> bool {
+    fn save(&mut self) {
+        self.saved = Instant::now();
+        self.statistics.saved(self.positions.save());
+    }
+
+    /// Reads what is new of one file into the request.
+    fn read(&mut self, path: &Path) -> Found {
         let host = self.options.host.clone();
         let Some(tail) = self.tails.get_mut(path) else {
-            return false;
+            return Found::Nothing;
         };
         let Some(source) = tail.source.clone() else {
             tail.is_gone = tail.opened.elapsed() > UNKNOWN_WAIT;
-            return false;
+            return Found::Nothing;
         };
         if tail.next_look > Instant::now() {
-            return false;
+            return Found::Nothing;
         }
         let observed_ns = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -263,10 +298,12 @@ impl Thread {
             });
         self.records.clear();
         let mut bytes_read = 0;
+        let mut is_left = true;
         while bytes_read < SWEEP_BYTES {
             // A look at the end may go over to the next file, which must not happen before the
             // inlet took everything of this one.
             if tail.has_untaken() && tail.followed.lag() == 0 {
+                is_left = tail.followed.is_replaced();
                 break;
             }
             if tail.reading.is_pending() && tail.followed.lag() == 0 && tail.followed.is_replaced()
@@ -306,10 +343,12 @@ impl Thread {
                     tail.followed.advance(done);
                     bytes_read += done;
                     if done < length {
+                        is_left = false;
                         break;
                     }
                 }
                 Ok(Look::Idle) => {
+                    is_left = false;
                     let is_stale = tail.last_text.elapsed() > PENDING_WAIT;
                     if tail.reading.is_pending() && (source.is_final || is_stale) {
                         let end = tail.followed.offset();
@@ -335,10 +374,12 @@ impl Thread {
                 }
                 Ok(Look::Gone) => {
                     tail.is_gone = true;
+                    is_left = false;
                     break;
                 }
                 Err(error) => {
-                    self.statistics.errors.fetch_add(1, Ordering::Relaxed);
+                    is_left = false;
+                    self.statistics.count_error();
                     tracing::debug!(path = %path.display(), %error, "log file cannot be read");
                     break;
                 }
@@ -355,7 +396,11 @@ impl Thread {
                 None => self.counts.push((guid, self.records.count)),
             }
         }
-        bytes_read > 0
+        match bytes_read {
+            0 => Found::Nothing,
+            _ if is_left => Found::More,
+            _ => Found::Text,
+        }
     }
 
     /// Hands the request on and moves positions; a refused one moves nothing. Tells whether there
@@ -383,16 +428,17 @@ impl Thread {
         for (path, tail) in &mut self.tails {
             if tail.has_untaken() {
                 tail.taken = tail.reading.clone();
-                self.positions.set(path, tail.taken.position);
+                self.positions.set(&**path, tail.taken.position);
             }
+        }
+        if self.saved.elapsed() > SAVE_INTERVAL {
+            self.save();
         }
         true
     }
 
     fn refused(&mut self, error: &Refused) {
-        if self.statistics.refused.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::warn!(%error, "log lines wait in their files until they are taken");
-        }
+        self.statistics.count_refused(error);
         for tail in self.tails.values_mut() {
             if tail.has_untaken() {
                 tail.followed.back_to(tail.taken.position.start());
@@ -408,7 +454,7 @@ impl Thread {
         self.tails.retain(|path, tail| {
             let keep = !tail.is_gone || tail.has_untaken();
             if !keep && tail.source.is_some() {
-                positions.forget(path);
+                positions.forget(&**path);
             }
             keep
         });

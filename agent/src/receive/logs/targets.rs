@@ -54,6 +54,19 @@ pub struct Source {
     pub is_final: bool,
 }
 
+/// Whose a container's lines are.
+pub(super) fn resource_of(container: &Container) -> Resource {
+    let guid = container.guid.as_ref().map_or("", Guid::as_str);
+    Resource::new([
+        ("guid", guid),
+        ("service.instance.id", guid),
+        ("container.name", &container.name),
+        ("container.id", &container.id),
+        ("container.image.name", &container.image),
+        ("image", &container.image),
+    ])
+}
+
 impl Source {
     /// A container's json-file log; absent for other log drivers.
     #[must_use]
@@ -62,19 +75,11 @@ impl Source {
         if container.log.driver != "json-file" {
             return None;
         }
-        let guid = container.guid.as_ref().map_or("", Guid::as_str);
         Some(Self {
             path,
             format: Format::JsonFile,
             guid: container.guid.clone(),
-            resource: Resource::new([
-                ("guid", guid),
-                ("service.instance.id", guid),
-                ("container.name", &container.name),
-                ("container.id", &container.id),
-                ("container.image.name", &container.image),
-                ("image", &container.image),
-            ]),
+            resource: resource_of(container),
             from_start: from_start || container.guid.is_some(),
             is_final: container.pid == 0,
         })

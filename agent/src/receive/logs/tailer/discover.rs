@@ -1,7 +1,7 @@
 //! Which files are followed: those of the directory's containers, and those that targets name.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -34,6 +34,10 @@ impl Thread {
             }
         }
         self.discover_targets();
+        let lag = self.tails.values().map(|tail| tail.followed.lag()).sum();
+        self.statistics.lag_bytes.store(lag, Ordering::Relaxed);
+        let files = self.tails.len() as u64;
+        self.statistics.files.store(files, Ordering::Relaxed);
     }
 
     /// Finds the files of targets, and lets go of what is no target's any more.
@@ -56,7 +60,7 @@ impl Thread {
             let of_target = source.is_some_and(|source| source.format == Format::Plain);
             let guid = source.and_then(|source| source.guid.as_ref());
             let has_target = || targets.files.iter().any(|it| Some(&it.guid) == guid);
-            if of_target && !wanted.contains(path) && (path.exists() || !has_target()) {
+            if of_target && !wanted.contains(&**path) && (path.exists() || !has_target()) {
                 tail.is_gone = true;
             }
         }
@@ -82,16 +86,18 @@ impl Thread {
     }
 
     fn open(&mut self, path: PathBuf, source: Option<Source>) {
-        if let Some(tail) = self.tails.get_mut(&path) {
+        if let Some(tail) = self.tails.get_mut(path.as_path()) {
             if source.is_some() && tail.source.as_deref() != source.as_ref() {
                 tail.source = source.map(Arc::new);
             }
             return;
         }
-        if source.is_some() && !path.exists() {
-            return;
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return self.cannot_open(&path, &error),
         }
-        let position = self.positions.get(&path);
+        let position = self.positions.get(path.as_path());
         let from_start = source.as_ref().is_none_or(|source| source.from_start);
         let is_target = source
             .as_ref()
@@ -109,9 +115,11 @@ impl Thread {
                     Some(position) if position.file == file => Progress::at(position),
                     _ => Progress::start_of(file, followed.offset()),
                 };
+                // Kept at once: after a restart the file must not look like one that is new.
+                self.positions.set(path.as_path(), taken.position);
                 let now = Instant::now();
                 self.tails.insert(
-                    path,
+                    path.into(),
                     Tail {
                         source: source.map(Arc::new),
                         followed,
@@ -124,10 +132,21 @@ impl Thread {
                     },
                 );
             }
-            Err(error) => {
-                self.statistics.errors.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(path = %path.display(), %error, "log file cannot be opened");
-            }
+            Err(error) => self.cannot_open(&path, &error),
         }
+    }
+
+    /// It is tried again and again; the first time, that is said.
+    fn cannot_open(&mut self, path: &Path, error: &std::io::Error) {
+        self.statistics.count_error();
+        if std::mem::replace(&mut self.said_closed, true) {
+            tracing::debug!(path = %path.display(), %error, "log file cannot be opened");
+            return;
+        }
+        tracing::warn!(
+            path = %path.display(), %error,
+            "a log file cannot be opened; without root the agent needs CAP_DAC_READ_SEARCH. \
+             It is tried again, others that cannot be opened are not named"
+        );
     }
 }
