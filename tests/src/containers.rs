@@ -1,10 +1,11 @@
 //! Containers and images that are gone after the test.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 use serde_json::{Value, json};
 use xtask::docker::Docker;
 use xtask::dockerd::Dockerd;
+use xtask::hands::side_by_side;
 use xtask::image::{import_busybox, import_program};
 use xtask::run::find_program;
 
@@ -130,6 +131,18 @@ impl Container {
     pub fn id(&self) -> String {
         self.inspect()["Id"].as_str().expect("an id").to_owned()
     }
+}
+
+/// Removes many, some at a time: Docker takes a while for each.
+pub fn remove_all(containers: Vec<Container>) {
+    let containers = Mutex::new(containers);
+    let count = containers.lock().unwrap().len();
+    side_by_side(count, |_| {
+        let container = containers.lock().unwrap().pop();
+        drop(container);
+        Ok(())
+    })
+    .expect("remove containers");
 }
 
 impl Drop for Container {

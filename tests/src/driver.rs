@@ -1,7 +1,7 @@
 //! The rooms `directory` and `drive` alone, against a real Docker: no kernel programs, no bus.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use guidon::config::{self, Guid};
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use xtask::docker::Docker;
 
-use crate::{Image, unique};
+use crate::unique;
 
 /// What apps in networks of their own are told, from the start and for good.
 #[must_use]
@@ -89,14 +89,6 @@ impl Driver {
     pub async fn connected(&self) {
         eventually("docker is watched", || self.health.get().connected).await;
     }
-}
-
-/// An image of its own. One at a time: all tests of a process pack it in the same folder.
-#[must_use]
-pub fn busybox(docker: &Docker) -> Image {
-    static PACKING: Mutex<()> = Mutex::new(());
-    let _turn = PACKING.lock();
-    Image::busybox(docker)
 }
 
 /// A description that runs a shell script.

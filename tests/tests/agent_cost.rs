@@ -7,10 +7,11 @@
     reason = "tests"
 )]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use guidon_tests::containers::remove_all;
 use guidon_tests::{Agent, Container, Image, RemoteWriteSink, eventually, system_docker, unique};
+use xtask::hands::side_by_side;
 
 const CONTAINERS: usize = 100;
 
@@ -57,10 +58,12 @@ fn resident_bytes(pid: u32) -> u64 {
 #[test]
 fn with_100_idle_containers_it_takes_under_a_hundredth_of_a_core_and_64_mebibytes() {
     let sink = RemoteWriteSink::start();
-    let agent = Agent::start_with(
+    let mut agent = Agent::start_with(
         "",
         &format!(
-            "[collect]\ninterval = \"10s\"\n\n[bus]\nmetrics = {:?}",
+            "[collect]\ninterval = \"10s\"\n\n\
+             [receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\napps = false\n\
+             logs = true\n\n[bus]\nmetrics = {:?}",
             sink.url()
         ),
     );
@@ -71,18 +74,13 @@ fn with_100_idle_containers_it_takes_under_a_hundredth_of_a_core_and_64_mebibyte
         .iter()
         .map(|guid| Container::claim(&docker, guid))
         .collect();
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while let Some(guid) = guids.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let path = format!("/api/v1/apps/{guid}");
-                    let (status, answer) = agent.put(&path, &image.app("sleep 3600"));
-                    assert_eq!(status, 201, "{answer}");
-                }
-            });
-        }
-    });
+    side_by_side(CONTAINERS, |number| {
+        let path = format!("/api/v1/apps/{}", guids[number]);
+        let (status, answer) = agent.put(&path, &image.app("sleep 3600"));
+        assert_eq!(status, 201, "{answer}");
+        Ok(())
+    })
+    .unwrap();
     eventually(Duration::from_secs(30), "samples of all containers", || {
         let series = sink.series(&[("__name__", "container_last_seen")]);
         let ours = series
@@ -101,15 +99,9 @@ fn with_100_idle_containers_it_takes_under_a_hundredth_of_a_core_and_64_mebibyte
         share * 100.0,
         resident as f64 / 1048576.0
     );
-    // Four at a time: Docker takes a while to remove a container.
-    std::thread::scope(|scope| {
-        let mut containers = containers;
-        while !containers.is_empty() {
-            let rest = containers.split_off(containers.len().min(CONTAINERS / 4));
-            let quarter = std::mem::replace(&mut containers, rest);
-            scope.spawn(move || drop(quarter));
-        }
-    });
+    // The agent would make them again.
+    agent.kill();
+    remove_all(containers);
     assert!(share < 0.01, "{:.2} % of a core", share * 100.0);
     assert!(
         resident < 64 << 20,

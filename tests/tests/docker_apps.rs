@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use guidon::config::{Allow, Guid};
 use guidon::drive::{AppState, DriveError, Environment, JaegerAgent, Outcome};
 use guidon_tests::driver::{
-    Driver, IDLE, Remove, busybox, data_dir, eventually, new_guid, shell, shell_with, told,
+    Driver, IDLE, Remove, data_dir, eventually, new_guid, shell, shell_with, told,
 };
 use guidon_tests::{Container, Docker, Image, system_docker, unique};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl Bed {
         Self {
             driver,
             remove: RefCell::default(),
-            image: busybox(&docker),
+            image: Image::busybox(&docker),
             docker,
             data,
             _folder: folder,

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use guidon::config::Guid;
 use guidon::drive::{AppState, DriveError, Outcome};
-use guidon_tests::driver::{Driver, IDLE, busybox, data_dir, eventually, shell, shell_with};
-use guidon_tests::{Docker, Dockerd, unique};
+use guidon_tests::driver::{Driver, IDLE, data_dir, eventually, shell, shell_with};
+use guidon_tests::{Docker, Dockerd, Image, unique};
 use serde_json::{Value, json};
 
 fn guid() -> Guid {
@@ -63,7 +63,7 @@ async fn apps_asked_for_while_docker_is_away_come_when_it_comes() {
         status.is_ok_and(|status| status.state == AppState::Failed)
     })
     .await;
-    let image = busybox(docker);
+    let image = Image::busybox(docker);
     let tag = format!("/images/{}/tag?repo=demo&tag=latest", image.name());
     docker
         .call("POST", &tag, &Value::Null)
@@ -84,7 +84,7 @@ async fn after_a_restart_of_docker_everything_is_as_it_should_be() {
     let (folder, data) = data_dir();
     let mut dockerd = Dockerd::private(folder.path()).unwrap();
     let docker = dockerd.docker().clone();
-    let image = busybox(&docker);
+    let image = Image::busybox(&docker);
     let driver = Driver::start(&data, &folder.path().join("docker.sock"));
     driver.connected().await;
     let (stays, goes) = (guid(), guid());
@@ -209,7 +209,7 @@ async fn a_daemon_that_dies_mid_way_or_talks_nonsense_is_away_and_not_the_end() 
     }
     let dockerd = Dockerd::private(folder.path()).unwrap();
     driver.connected().await;
-    let image = busybox(dockerd.docker());
+    let image = Image::busybox(dockerd.docker());
     let guid = guid();
     let app = shell_with(image.name(), IDLE, json!({"networks": ["none"]}));
     driver.apps.put(guid.clone(), app).await.unwrap();

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use guidon::directory::{Container as Known, Directory};
-use guidon_tests::driver::{Driver, busybox, data_dir, eventually};
-use guidon_tests::{Container, Docker, system_docker, unique};
+use guidon_tests::driver::{Driver, data_dir, eventually};
+use guidon_tests::{Container, Docker, Image, system_docker, unique};
 use serde_json::Value;
 
 fn call(docker: &Docker, method: &str, path: &str) {
@@ -26,7 +26,7 @@ fn known(directory: &Directory, id: &str) -> Option<Arc<Known>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_foreign_container_is_followed_from_birth_to_death() {
     let docker = system_docker();
-    let image = busybox(&docker);
+    let image = Image::busybox(&docker);
     let (_folder, data) = data_dir();
     let socket = xtask::docker::system_socket();
     let before = Container::run(&docker, &image, &unique("directory"), "sleep 1000");
@@ -86,7 +86,7 @@ async fn a_foreign_container_is_followed_from_birth_to_death() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn even_a_container_that_lives_a_moment_gets_its_name() {
     let docker = system_docker();
-    let image = busybox(&docker);
+    let image = Image::busybox(&docker);
     let (_folder, data) = data_dir();
     let driver = Driver::start(&data, &xtask::docker::system_socket());
     driver.connected().await;

@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 
@@ -29,7 +30,11 @@ pub fn import_program(docker: &Docker, name: &str, program: &Path) -> Result<()>
 /// The root filesystem as an uncompressed tar archive.
 fn rootfs_tar() -> Result<Vec<u8>> {
     let busybox = find_program("busybox").context("busybox is missing: `cargo xtask setup`")?;
-    let folder = std::env::temp_dir().join(format!("guidon-rootfs-{}", std::process::id()));
+    // Several may be packed at the same time.
+    static PACKED: AtomicU32 = AtomicU32::new(0);
+    let number = PACKED.fetch_add(1, Ordering::Relaxed);
+    let name = format!("guidon-rootfs-{}-{number}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
     let archive = pack(&busybox, &folder);
     std::fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     archive

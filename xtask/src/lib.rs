@@ -13,6 +13,7 @@
 pub mod child;
 pub mod docker;
 pub mod dockerd;
+pub mod hands;
 pub mod http;
 pub mod image;
 pub mod qemu;

@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -23,6 +22,7 @@ use guidon_benches::forward::child::Child;
 use guidon_benches::forward::{guidon_program, interrupt, machine, sink};
 use serde_json::json;
 use xtask::docker::Docker;
+use xtask::hands::side_by_side;
 use xtask::image::import_busybox;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -31,9 +31,6 @@ const GOAL_MIB: f64 = 64.0;
 
 /// A container has more series than this at any time; fewer samples mean it was not looked at.
 const LEAST_SERIES_PER_CONTAINER: u64 = 5;
-
-/// Containers made or removed at the same time.
-const HANDS: usize = 4;
 
 /// Measures the agent at rest with sleeping containers around it.
 #[derive(Debug, Parser)]
@@ -273,7 +270,7 @@ impl Crowd {
             count,
             removed: false,
         };
-        crowd.each(|number| {
+        side_by_side(count, |number| {
             interrupt::check()?;
             let name = crowd.name(number);
             let body = json!({
@@ -289,29 +286,6 @@ impl Crowd {
 
     fn name(&self, number: usize) -> String {
         format!("{}-{number}", self.image)
-    }
-
-    /// Does it for every container, some at a time; the first error of each hand ends that hand.
-    fn each(&self, act: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
-        let next = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            let hands: Vec<_> = (0..HANDS)
-                .map(|_| {
-                    scope.spawn(|| {
-                        loop {
-                            let number = next.fetch_add(1, Ordering::Relaxed);
-                            if number >= self.count {
-                                return Ok(());
-                            }
-                            act(number)?;
-                        }
-                    })
-                })
-                .collect();
-            hands
-                .into_iter()
-                .try_for_each(|hand| hand.join().unwrap_or_else(|_| bail!("a hand panicked")))
-        })
     }
 
     /// Removes everything and says how many cgroups were left behind and had to be removed.
@@ -335,7 +309,7 @@ impl Crowd {
     }
 
     fn clear(&self) -> Result<()> {
-        self.each(|number| {
+        side_by_side(self.count, |number| {
             let name = self.name(number);
             if let Err(error) = self.docker.remove(&name) {
                 eprintln!("container {name} is still there: {error:#}");
