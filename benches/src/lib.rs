@@ -7,4 +7,5 @@
 //! room itself tells.
 
 pub mod forward;
+pub mod logs;
 pub mod probe_cost;

@@ -146,6 +146,12 @@ const NEEDS: &[Need] = &[
         "libcap2-bin",
         "starts the agent with the unit's capabilities",
     ),
+    need(
+        For::Test,
+        Probe::File("/usr/sbin/rsyslogd"),
+        "rsyslog",
+        "following logs is compared with it",
+    ),
 ];
 
 /// What is missing of a chore's needs.

@@ -58,6 +58,7 @@ remote_write = "{remote_write}"
 otlp_http = "{otlp}"
 jaeger = false
 apps = false
+logs = false
 
 [spool]
 durability = "{durability}"
