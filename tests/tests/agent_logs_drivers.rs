@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -192,4 +193,43 @@ fn output_in_the_journal_and_in_local_logs_arrives_over_a_restart_of_docker() {
         arrived(&sink, container, &numbers, 2);
     }
     drop(agent);
+}
+
+#[test]
+fn without_docker_that_is_said_once_and_files_are_followed_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = OtlpSink::start();
+    let agent = Agent::start_with(
+        "",
+        &format!(
+            "[receive]\nremote_write = false\notlp_http = false\notlp_grpc = false\napps = false\n\
+             logs = true\nlog_files = [{0:?}]\n\n[bus]\nlogs = {1:?}\n\n\
+             [docker]\nsocket = \"{2}/docker.sock\"\n",
+            folder.path(),
+            sink.url("logs"),
+            folder.path().display()
+        ),
+    );
+    let log = folder.path().join("a.log");
+    std::fs::write(&log, "one\nno end of line").unwrap();
+    let (status, answer) = agent.put("/api/v1/logs/app-1", &json!({"files": [log]}));
+    assert_eq!(status, 201, "{answer}");
+    // What has no end of line is a line once nothing more comes.
+    eventually(PATIENCE, "the lines of the file", || {
+        let texts: Vec<String> = sink.lines().into_iter().map(|line| line.text).collect();
+        (texts == ["one", "no end of line"]).then_some(())
+    });
+    // Quiet files are watched, not read again and again: this one stirs.
+    std::thread::sleep(Duration::from_secs(3));
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(&log)
+        .and_then(|mut file| file.write_all(b"\ntwo\n"))
+        .unwrap();
+    eventually(PATIENCE, "the next line", || {
+        (sink.lines().last()?.text == "two").then_some(())
+    });
+    assert!(agent.is_healthy());
+    let said = agent.log().matches("docker is away").count();
+    assert_eq!(said, 1, "{}", agent.log());
 }

@@ -104,11 +104,6 @@ impl Progress {
         }
     }
 
-    /// The file is done, the next one begins.
-    pub fn restart(&mut self, file: Identity) {
-        *self = Self::start_of(file, 0);
-    }
-
     /// Whether the beginning of a line waits for its end.
     #[must_use]
     pub fn is_pending(&self) -> bool {

@@ -1,27 +1,28 @@
 //! The tailing thread: finds files, reads them in turns, hands batches on, moves positions.
 //!
-//! One thread for all files. Each sweep reads what is new of every file into one request, and only
+//! One thread for all files. Each sweep reads what is new of every file into few requests, and only
 //! when the inlet took it do the files' positions move; a refused request moves nothing and is
 //! read again after a while. A directory watch on the runtime's container folder makes the thread
 //! open a log within moments of its creation, so that even a container that is removed at once
 //! leaves its lines: an open file outlives its name.
 
 mod discover;
+mod read;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use super::engine::EngineLogs;
-use super::followed::{Followed, Look, Position};
-use super::lines::{Format, Progress, Records};
+use super::followed::{Followed, Position};
+use super::lines::{Progress, Records};
 use super::positions::Positions;
-use super::records::push_resource_logs;
 use super::statistics::Statistics;
 use super::targets::{FileTarget, Source, TargetState};
 use super::watch::FolderWatch;
@@ -29,23 +30,24 @@ use crate::config::Guid;
 use crate::directory::Directory;
 use crate::forward::{Inlet, Refused, Stage};
 use crate::signal::{Frame, GuidCounts, Kind};
+use read::Found;
 
-/// Pause after a sweep that found nothing.
-const IDLE_WAIT: Duration = Duration::from_millis(200);
+/// Pause after a request was refused.
+const REFUSED_WAIT: Duration = Duration::from_millis(200);
 /// Pause after a sweep that found text and read all of it: the next one finds more to batch.
 const BUSY_WAIT: Duration = Duration::from_millis(50);
 /// Positions are saved this often at most; a crash repeats what was taken since.
 const SAVE_INTERVAL: Duration = Duration::from_millis(200);
-/// How often the directory and the patterns are asked for files.
+/// How often the directory and the patterns are asked for files; also the longest pause.
 const DISCOVERY_INTERVAL: Duration = Duration::from_millis(500);
-/// A quiet file is looked at less and less often, down to this.
-const LONGEST_REST: Duration = Duration::from_secs(1);
+/// How often it is counted how much is not read yet.
+const LAG_INTERVAL: Duration = Duration::from_secs(5);
 /// A request is handed on when it has this many bytes.
 const REQUEST_BYTES: usize = 1 << 20;
 /// What is read of a file at once; also the longest plain line.
 const CHUNK: usize = 1 << 20;
 /// Most bytes of one file per sweep, so that a flood does not starve the others.
-const SWEEP_BYTES: usize = 4 * CHUNK;
+const SWEEP_BYTES: usize = CHUNK;
 /// How long the beginning of a line may wait for its end once nothing more comes.
 pub(super) const PENDING_WAIT: Duration = Duration::from_secs(5);
 /// How long an open log waits for the directory to learn whose it is.
@@ -126,6 +128,9 @@ impl LogTailer {
             first_run: positions.is_first_run(),
             started: Instant::now(),
             discovered: None,
+            changes: directory.changes(),
+            is_missing: true,
+            counted_lag: Instant::now(),
             said_closed: false,
             tails: HashMap::new(),
             positions,
@@ -207,8 +212,12 @@ struct Tail {
     taken: Progress,
     reading: Progress,
     opened: Instant,
+    /// How far there was text at the last look, done with or not; and since when.
+    text_end: u64,
     last_text: Instant,
     next_look: Instant,
+    /// The next change of the file will be told.
+    is_watched: bool,
     is_gone: bool,
 }
 
@@ -231,6 +240,11 @@ struct Thread {
     first_run: bool,
     started: Instant,
     discovered: Option<Instant>,
+    /// News of the directory.
+    changes: watch::Receiver<u64>,
+    /// A container's log was not there yet.
+    is_missing: bool,
+    counted_lag: Instant,
     /// It was said that a file cannot be opened.
     said_closed: bool,
     saved: Instant,
@@ -239,15 +253,6 @@ struct Thread {
     counts: GuidCounts,
     records: Records,
     chunk: Vec<u8>,
-}
-
-/// What a look at a file found; a sweep found the most of what its looks did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Found {
-    Nothing,
-    Text,
-    /// Text, and there is more that was left for the next sweep.
-    More,
 }
 
 impl Thread {
@@ -267,140 +272,22 @@ impl Thread {
         was_taken = was_taken && self.hand_on();
         self.drop_gone();
         match found {
-            Found::More if was_taken => {}
-            Found::Text if was_taken => self.watch.wait(BUSY_WAIT),
-            _ => self.watch.wait(IDLE_WAIT),
+            _ if !was_taken => self.watch.wait(REFUSED_WAIT),
+            Found::More => {}
+            Found::Text => self.watch.wait(BUSY_WAIT),
+            Found::Nothing => {
+                let next = self.tails.values().map(|tail| tail.next_look).min();
+                let wait = next.map_or(DISCOVERY_INTERVAL, |next| {
+                    next.saturating_duration_since(Instant::now())
+                });
+                self.watch.wait(wait.clamp(BUSY_WAIT, DISCOVERY_INTERVAL));
+            }
         }
     }
 
     fn save(&mut self) {
         self.saved = Instant::now();
         self.statistics.saved(self.positions.save());
-    }
-
-    /// Reads what is new of one file into the request.
-    fn read(&mut self, path: &Path) -> Found {
-        let host = self.options.host.clone();
-        let Some(tail) = self.tails.get_mut(path) else {
-            return Found::Nothing;
-        };
-        let Some(source) = tail.source.clone() else {
-            tail.is_gone = tail.opened.elapsed() > UNKNOWN_WAIT;
-            return Found::Nothing;
-        };
-        if tail.next_look > Instant::now() {
-            return Found::Nothing;
-        }
-        let observed_ns = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| {
-                u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-            });
-        self.records.clear();
-        let mut bytes_read = 0;
-        let mut is_left = true;
-        while bytes_read < SWEEP_BYTES {
-            // A look at the end may go over to the next file, which must not happen before the
-            // inlet took everything of this one.
-            if tail.has_untaken() && tail.followed.lag() == 0 {
-                is_left = tail.followed.is_replaced();
-                break;
-            }
-            if tail.reading.is_pending() && tail.followed.lag() == 0 && tail.followed.is_replaced()
-            {
-                // The line's other pieces are in the next file, or nowhere.
-                let end = tail.followed.offset();
-                let into = &mut self.records;
-                tail.reading
-                    .finish(source.format, &[], end, true, observed_ns, into);
-                break;
-            }
-            match tail.followed.look(&mut self.chunk) {
-                Ok(Look::Bytes { offset, length }) => {
-                    let is_full = length == self.chunk.len();
-                    let chunk = &self.chunk[..length];
-                    let mut done = tail.reading.read(
-                        source.format,
-                        chunk,
-                        offset,
-                        is_full,
-                        observed_ns,
-                        &mut self.records,
-                    );
-                    tail.last_text = Instant::now();
-                    if done < length && !is_full && tail.is_over(&source) {
-                        let rest = offset + done as u64;
-                        tail.reading.finish(
-                            source.format,
-                            &chunk[done..],
-                            rest,
-                            false,
-                            observed_ns,
-                            &mut self.records,
-                        );
-                        done = length;
-                    }
-                    tail.followed.advance(done);
-                    bytes_read += done;
-                    if done < length {
-                        is_left = false;
-                        break;
-                    }
-                }
-                Ok(Look::Idle) => {
-                    is_left = false;
-                    let is_stale = tail.last_text.elapsed() > PENDING_WAIT;
-                    if tail.reading.is_pending() && (source.is_final || is_stale) {
-                        let end = tail.followed.offset();
-                        let into = &mut self.records;
-                        tail.reading
-                            .finish(source.format, &[], end, false, observed_ns, into);
-                    }
-                    let rest = (tail.last_text.elapsed() / 4).min(LONGEST_REST);
-                    tail.next_look = Instant::now() + rest;
-                    break;
-                }
-                Ok(Look::Rotated) => {
-                    if let Some(file) = tail.followed.identity() {
-                        tail.reading.restart(file);
-                        tail.taken = tail.reading.clone();
-                    }
-                }
-                Ok(Look::Truncated) => {
-                    if let Some(file) = tail.followed.identity() {
-                        tail.reading = Progress::start_of(file, 0);
-                        tail.taken = tail.reading.clone();
-                    }
-                }
-                Ok(Look::Gone) => {
-                    tail.is_gone = true;
-                    is_left = false;
-                    break;
-                }
-                Err(error) => {
-                    is_left = false;
-                    self.statistics.count_error();
-                    tracing::debug!(path = %path.display(), %error, "log file cannot be read");
-                    break;
-                }
-            }
-        }
-        self.statistics
-            .malformed
-            .fetch_add(u64::from(self.records.malformed), Ordering::Relaxed);
-        if self.records.count > 0 {
-            push_resource_logs(&mut self.request, &source.resource, &self.records.encoded);
-            let guid = source.guid.clone().unwrap_or(host);
-            match self.counts.iter_mut().find(|(known, _)| *known == guid) {
-                Some((_, count)) => *count += self.records.count,
-                None => self.counts.push((guid, self.records.count)),
-            }
-        }
-        match bytes_read {
-            0 => Found::Nothing,
-            _ if is_left => Found::More,
-            _ => Found::Text,
-        }
     }
 
     /// Hands the request on and moves positions; a refused one moves nothing. Tells whether there
@@ -458,17 +345,5 @@ impl Thread {
             }
             keep
         });
-    }
-}
-
-impl Tail {
-    /// Whether nobody writes the current file any more, so that a last line without a newline is
-    /// complete.
-    fn is_over(&self, source: &Source) -> bool {
-        match source.format {
-            // The daemon ends each entry with a newline; only a torn one lacks it.
-            Format::JsonFile => source.is_final && self.last_text.elapsed() > PENDING_WAIT,
-            Format::Plain => self.last_text.elapsed() > PENDING_WAIT,
-        }
     }
 }

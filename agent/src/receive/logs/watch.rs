@@ -1,18 +1,19 @@
-//! Sees new container logs the moment they are made, through inotify.
+//! Sees new container logs the moment they are made, and quiet files stir, through inotify.
 //!
-//! Without inotify (limits reached) the directory's records still lead to every log; only the
-//! shortest-lived containers could then be missed.
+//! Without inotify (limits reached) the directory's records still lead to every log, and quiet files
+//! are looked at now and then; only the shortest-lived containers could be missed.
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
-/// A watch on a folder of container folders.
+/// A watch on a folder of container folders, and on single files.
 #[derive(Debug)]
 pub(super) struct FolderWatch {
     /// Absent: nothing is watched.
@@ -21,6 +22,9 @@ pub(super) struct FolderWatch {
     root_watch: Option<i32>,
     folders: HashMap<i32, PathBuf>,
     found: Vec<PathBuf>,
+    /// Files that are watched until something happens to them, once.
+    files: HashMap<i32, Arc<Path>>,
+    stirred: Vec<Arc<Path>>,
 }
 
 impl FolderWatch {
@@ -36,6 +40,8 @@ impl FolderWatch {
             root_watch: None,
             folders: HashMap::new(),
             found: Vec::new(),
+            files: HashMap::new(),
+            stirred: Vec::new(),
         };
         watch.watch_root();
         watch
@@ -48,6 +54,27 @@ impl FolderWatch {
         }
         self.read_events();
         std::mem::take(&mut self.found)
+    }
+
+    /// Has the next change of a file told by [`FolderWatch::stirred_files`], once; tells whether that
+    /// can be. A change is also that the file got another name, or none.
+    pub(super) fn watch_file(&mut self, path: &Arc<Path>) -> bool {
+        let Some(inotify) = &self.inotify else {
+            return false;
+        };
+        // A file that is held open and loses its name is not deleted: its attributes change.
+        let flags =
+            WatchFlags::MODIFY | WatchFlags::MOVE_SELF | WatchFlags::ATTRIB | WatchFlags::ONESHOT;
+        let watch = inotify::add_watch(inotify, &**path, flags);
+        if let Ok(watch) = watch {
+            self.files.insert(watch, Arc::clone(path));
+        }
+        watch.is_ok()
+    }
+
+    /// Watched files that something happened to, as far as [`FolderWatch::new_logs`] has read.
+    pub(super) fn stirred_files(&mut self) -> Vec<Arc<Path>> {
+        std::mem::take(&mut self.stirred)
     }
 
     /// Sleeps until something happens in the watched folders, or for `timeout`.
@@ -83,13 +110,17 @@ impl FolderWatch {
             let name = event
                 .file_name()
                 .map(|name| name.to_string_lossy().into_owned());
-            if flags.contains(ReadFlags::IGNORED) {
+            if let Some(path) = self.files.remove(&event.wd()) {
+                self.stirred.push(path);
+            } else if flags.contains(ReadFlags::IGNORED) {
                 self.folders.remove(&event.wd());
                 if self.root_watch == Some(event.wd()) {
                     self.root_watch = None;
                 }
             } else if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
                 tracing::warn!("too many file events at once, new logs are found by polling");
+                self.stirred
+                    .extend(self.files.drain().map(|(_, path)| path));
             } else if let Some(name) = name {
                 if self.root_watch == Some(event.wd()) {
                     self.watch_folder(&inotify, &name);
@@ -147,6 +178,32 @@ mod tests {
         std::fs::write(&log, "").unwrap();
         watch.wait(Duration::from_secs(5));
         assert_eq!(watch.new_logs(), [log]);
+    }
+
+    #[test]
+    fn a_watched_file_tells_of_its_next_change_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = FolderWatch::new(None);
+        let path: Arc<Path> = folder.path().join("log").into();
+        assert!(!watch.watch_file(&path), "there is no such file");
+        let changes: [&dyn Fn(); 3] = [
+            &|| std::fs::write(&path, "text").unwrap(),
+            &|| std::fs::rename(&path, folder.path().join("log.1")).unwrap(),
+            &|| std::fs::remove_file(&path).unwrap(),
+        ];
+        for change in changes {
+            std::fs::write(&path, "").unwrap();
+            let _held = std::fs::File::open(&path).unwrap();
+            assert!(watch.watch_file(&path));
+            assert!(watch.new_logs().is_empty());
+            assert!(watch.stirred_files().is_empty());
+            change();
+            watch.wait(Duration::from_secs(5));
+            watch.new_logs();
+            assert_eq!(watch.stirred_files(), [Arc::clone(&path)]);
+            watch.new_logs();
+            assert!(watch.stirred_files().is_empty());
+        }
     }
 
     #[test]

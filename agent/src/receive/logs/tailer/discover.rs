@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{DISCOVERY_INTERVAL, States, Tail, Thread, UNKNOWN_WAIT};
+use super::{DISCOVERY_INTERVAL, LAG_INTERVAL, States, Tail, Thread, UNKNOWN_WAIT};
 use crate::receive::logs::followed::{Followed, Links};
 use crate::receive::logs::lines::{Format, Progress};
 use crate::receive::logs::targets::{FollowedFile, Source};
@@ -17,6 +17,11 @@ impl Thread {
         for path in self.watch.new_logs() {
             self.open(path, None);
         }
+        for path in self.watch.stirred_files() {
+            if let Some(tail) = self.tails.get_mut(&path) {
+                tail.stir();
+            }
+        }
         if self
             .discovered
             .is_some_and(|at| at.elapsed() < DISCOVERY_INTERVAL)
@@ -24,20 +29,33 @@ impl Thread {
             return;
         }
         self.discovered = Some(Instant::now());
+        // The sender is the directory's, which lives as long as this.
+        let is_changed = self.changes.has_changed().unwrap_or(true);
+        if self.options.containers.is_some() && (is_changed || self.is_missing) {
+            self.changes.mark_unchanged();
+            self.discover_containers();
+        }
+        self.discover_targets();
+        let files = self.tails.len() as u64;
+        self.statistics.files.store(files, Ordering::Relaxed);
+        if self.counted_lag.elapsed() >= LAG_INTERVAL {
+            self.counted_lag = Instant::now();
+            let lag = self.tails.values().map(|tail| tail.followed.lag()).sum();
+            self.statistics.lag_bytes.store(lag, Ordering::Relaxed);
+        }
+    }
+
+    fn discover_containers(&mut self) {
         let snapshot = Arc::clone(&self.directory.load());
         // What was there before the agent ever looked is old news of other people's containers.
         let is_backlog = self.first_run && self.started.elapsed() < UNKNOWN_WAIT;
-        let follows_containers = self.options.containers.is_some();
-        for container in snapshot.containers().filter(|_| follows_containers) {
+        self.is_missing = false;
+        for container in snapshot.containers() {
             if let Some(source) = Source::of_container(container, !is_backlog) {
-                self.open(source.path.clone(), Some(source));
+                let is_open = self.open(source.path.clone(), Some(source));
+                self.is_missing |= !is_open && !snapshot.is_gone(&container.id);
             }
         }
-        self.discover_targets();
-        let lag = self.tails.values().map(|tail| tail.followed.lag()).sum();
-        self.statistics.lag_bytes.store(lag, Ordering::Relaxed);
-        let files = self.tails.len() as u64;
-        self.statistics.files.store(files, Ordering::Relaxed);
     }
 
     /// Finds the files of targets, and lets go of what is no target's any more.
@@ -85,17 +103,23 @@ impl Thread {
         self.states.store(Arc::new(states));
     }
 
-    fn open(&mut self, path: PathBuf, source: Option<Source>) {
+    /// Follows a file, or learns whose it is; tells whether it is followed.
+    fn open(&mut self, path: PathBuf, source: Option<Source>) -> bool {
         if let Some(tail) = self.tails.get_mut(path.as_path()) {
             if source.is_some() && tail.source.as_deref() != source.as_ref() {
                 tail.source = source.map(Arc::new);
+                // Whether its writer is gone may have changed.
+                tail.next_look = Instant::now();
             }
-            return;
+            return true;
         }
         match path.try_exists() {
             Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => return self.cannot_open(&path, &error),
+            Ok(false) => return false,
+            Err(error) => {
+                self.cannot_open(&path, &error);
+                return false;
+            }
         }
         let position = self.positions.get(path.as_path());
         let from_start = source.as_ref().is_none_or(|source| source.from_start);
@@ -109,7 +133,7 @@ impl Thread {
         match Followed::open(path.clone(), position, from_start, links) {
             Ok(followed) => {
                 let Some(file) = followed.identity() else {
-                    return;
+                    return false;
                 };
                 let taken = match position {
                     Some(position) if position.file == file => Progress::at(position),
@@ -126,13 +150,19 @@ impl Thread {
                         reading: taken.clone(),
                         taken,
                         opened: now,
+                        text_end: 0,
                         last_text: now,
                         next_look: now,
+                        is_watched: false,
                         is_gone: false,
                     },
                 );
+                true
             }
-            Err(error) => self.cannot_open(&path, &error),
+            Err(error) => {
+                self.cannot_open(&path, &error);
+                false
+            }
         }
     }
 
