@@ -18,6 +18,7 @@ mod instance;
 mod log_file;
 mod plan;
 mod process;
+mod secrets;
 mod supervisor;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -41,6 +43,7 @@ use self::container::Containers;
 use self::files::Files;
 use self::instance::Home;
 use self::log_file::LogFile;
+use self::secrets::Secrets;
 use self::supervisor::Supervisor;
 
 pub use component::{ComponentState, ComponentStatus};
@@ -97,6 +100,9 @@ const STAGES: [&[&str]; 2] = [
     &["node_exporter", "jaeger_collector"],
 ];
 
+/// A Docker that does not answer must not keep the agent from its own end.
+const MOST_STOPPING: Duration = Duration::from_secs(22);
+
 /// What is wanted of a component.
 #[derive(Debug, Clone, Default)]
 struct Wanted {
@@ -110,6 +116,7 @@ struct Wanted {
 pub struct Stack {
     folder: PathBuf,
     containers: Arc<Containers>,
+    secrets: Secrets,
     members: BTreeMap<&'static str, Member>,
 }
 
@@ -131,6 +138,7 @@ impl Stack {
         let folder = data_dir.canonicalize()?.join("stack");
         make_folder(&folder)?;
         let containers = Arc::new(Containers::new(engine, Owner::of_data_dir(data_dir).0));
+        let secrets = Secrets::default();
         let mut members = BTreeMap::new();
         for &name in STAGES.iter().copied().flatten() {
             let home = Home {
@@ -138,6 +146,7 @@ impl Stack {
                 folder: folder.join(name),
                 log: LogFile::new(folder.join(name).join("log")),
                 containers: Arc::clone(&containers),
+                secrets: secrets.clone(),
             };
             let (sender, wanted) = watch::channel(Wanted::default());
             let status = Arc::new(Mutex::new(ComponentStatus {
@@ -167,12 +176,18 @@ impl Stack {
         Ok(Self {
             folder,
             containers,
+            secrets,
             members,
         })
     }
 
     /// Makes the components be as configured. Those that are so already are not touched.
     pub fn apply(&self, config: &Config, around: &Around) {
+        self.secrets.add(&around.relay_token);
+        around
+            .api_token
+            .iter()
+            .for_each(|token| self.secrets.add(token));
         for (name, managed, component) in plan::components(config, around, &self.folder) {
             if let Some(member) = self.members.get(name) {
                 member.wanted.send_replace(Wanted { managed, component });
@@ -190,6 +205,9 @@ impl Stack {
                 None if status.managed == Managed::Binary.as_str() => member.log.end(),
                 None => Vec::new(),
             };
+            for line in &mut status.log {
+                *line = self.secrets.mask(std::mem::take(line));
+            }
             list.push(status);
         }
         list
@@ -201,8 +219,18 @@ impl Stack {
         self.members.values().map(Member::status).collect()
     }
 
-    /// Ends all that the agent runs, senders first.
+    /// Ends all that the agent runs, senders first. What does not end in time is left to the next
+    /// agent.
     pub async fn stop(&self) {
+        if tokio::time::timeout(MOST_STOPPING, self.stop_stages())
+            .await
+            .is_err()
+        {
+            tracing::warn!("not every managed component could be ended");
+        }
+    }
+
+    async fn stop_stages(&self) {
         for stage in STAGES {
             let members = || stage.iter().filter_map(|name| self.members.get(name));
             for member in members() {

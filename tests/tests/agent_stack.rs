@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+use std::fs::File;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use guidon_tests::{
@@ -11,6 +13,7 @@ use guidon_tests::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use xtask::http::Request;
 
 /// A noisy machine starts a Prometheus in some seconds.
@@ -89,6 +92,44 @@ fn pid(component: &Value) -> Pid {
 fn runs(pid: Pid) -> bool {
     let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
     line.is_ok_and(|line| !line.is_empty())
+}
+
+/// A small file system that is full when it appears at a folder; gone when dropped.
+struct FullDisk {
+    own: TempDir,
+    folder: PathBuf,
+}
+
+impl FullDisk {
+    fn appear(folder: &Path) -> Self {
+        let own = tempfile::tempdir().unwrap();
+        mount(&["-t", "tmpfs", "-o", "size=32m", "tmpfs"], own.path());
+        let mut filler = File::create(own.path().join("filler")).unwrap();
+        std::io::copy(&mut std::io::repeat(0), &mut filler).unwrap_err();
+        mount(&["--bind", own.path().to_str().unwrap()], folder);
+        Self {
+            own,
+            folder: folder.to_owned(),
+        }
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.own.path().join("filler")).unwrap();
+    }
+}
+
+fn mount(arguments: &[&str], at: &Path) {
+    let mounted = Command::new("mount").args(arguments).arg(at).status();
+    assert!(mounted.unwrap().success());
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        for mounted in [&*self.folder, self.own.path()] {
+            let gone = Command::new("umount").arg("-l").arg(mounted).status();
+            assert!(gone.is_ok_and(|status| status.success()) || std::thread::panicking());
+        }
+    }
 }
 
 fn reload(agent: &Agent) -> Value {
@@ -187,24 +228,29 @@ fn what_is_in_the_way_is_told_and_heals_when_it_is_gone() {
     let ports = Ports::free();
     let taken = TcpListener::bind(("127.0.0.1", ports.exporter)).unwrap();
     let missing = "managed = \"binary\"\npath = \"/nowhere/prometheus\"";
-    let agent = Agent::start_with("", &ports.sections(missing, "managed = \"binary\""));
-    let told = |name: &'static str, words: &'static str| {
-        until(&agent, name, words, |one| {
+    let mut agent = Agent::start_with("", &ports.sections(missing, "managed = \"binary\""));
+    let told = |agent: &Agent, name: &str, words: &str| {
+        until(agent, name, words, |one| {
             let reason = one["reason"].as_str().unwrap_or_default();
             one["state"] == "backoff" && reason.contains(words)
         })
     };
-    told("node_exporter", "in use");
-    told("prometheus", "/nowhere/prometheus: No such file");
+    told(&agent, "node_exporter", "in use");
+    told(&agent, "prometheus", "/nowhere/prometheus: No such file");
     drop(taken);
     until_running(&agent, "node_exporter");
 
+    let disk = FullDisk::appear(&agent.data_dir().join("stack/prometheus"));
     let config = std::fs::read_to_string(agent.config_path()).unwrap();
     let mended = config.replace("path = \"/nowhere/prometheus\"", "");
     std::fs::write(agent.config_path(), mended).unwrap();
     let report = reload(&agent);
     assert_eq!(report["applied"], json!(["stack.prometheus"]));
+    told(&agent, "prometheus", "No space left on device");
+    until_running(&agent, "node_exporter");
+    disk.make_room();
     until_running(&agent, "prometheus");
+    agent.stop();
 }
 
 #[test]

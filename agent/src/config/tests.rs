@@ -288,6 +288,52 @@ fn unknown_keys_are_errors_that_guess_what_was_meant() {
 }
 
 #[test]
+fn what_a_component_needs_is_asked_for_by_key() {
+    for (text, expected) in [
+        (
+            "stack.prometheus.managed = \"container\"",
+            "f:1:28: stack.prometheus.managed: a container without an image; name the image",
+        ),
+        (
+            "stack.vector.managed = \"external\"",
+            "f:1:24: stack.vector.managed: nothing says which file the program reads; name the \
+             configuration file to write as config_file",
+        ),
+        (
+            "stack.node_exporter = { managed = \"binary\", path = \"bin/x\" }",
+            "f:1:52: stack.node_exporter.path: bin/x is no absolute path; write the whole path, \
+             from / on",
+        ),
+        (
+            "stack.prometheus = { managed = \"binary\", config_file = \"/x\" }",
+            "f:1:56: stack.prometheus.config_file: only an external component has a file of its own \
+             place; remove it, the file is kept in the data directory",
+        ),
+        (
+            "receive.remote_write = false\nstack.prometheus.managed = \"binary\"",
+            "f:2:28: stack.prometheus.managed: what it scrapes has nowhere to go: \
+             receive.remote_write is switched off; let the agent listen for remote write",
+        ),
+        (
+            "stack.prometheus = { managed = \"binary\", listen = \"127.0.0.1:10000\" }",
+            "f:1:51: stack.prometheus.listen: 127.0.0.1:10000 is taken by receive.remote_write \
+             (127.0.0.1:10000); use another port for one of them",
+        ),
+        (
+            "stack.prometheus.retention = \"1h\"",
+            "f:1:30: stack.prometheus.retention: \"1h\" is out of bounds; use 7200s to 315360000s",
+        ),
+        (
+            "stack.vector.reload_url = \"https://a/\"",
+            "f:1:27: stack.vector.reload_url: \"https://a/\" has a scheme that does not fit; write a \
+             URL that starts with http://",
+        ),
+    ] {
+        assert_eq!(problems(text, &no_environment()), expected, "{text}");
+    }
+}
+
+#[test]
 fn all_problems_come_at_once_in_the_order_of_the_file() {
     let text = "guid = \"-\"\n[api]\nlisten = \n[collect]\ninterval = \"0s\"\nnodes = true\n";
     let environment = variables(&[("GUIDON__DOCKER__SOCKET", "")]);

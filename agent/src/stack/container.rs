@@ -69,19 +69,30 @@ impl Containers {
     pub(super) async fn adopt(
         &self,
         component: &str,
-        spec: Option<&ContainerSpec>,
+        spec: &ContainerSpec,
     ) -> Result<Option<String>, String> {
         let Some(found) = self.find(&self.name(component)).await? else {
             return Ok(None);
         };
-        let wanted = spec.map(fingerprint);
-        let as_wanted = wanted.is_some() && label(&found, LABEL_SPEC) == wanted.as_ref();
+        let as_wanted = label(&found, LABEL_SPEC) == Some(&fingerprint(spec));
         if as_wanted && found.life == Life::Running {
             return Ok(Some(found.id));
         }
         let retired = self.engine.retire(&found).await;
         retired.map_err(|error| error.to_string())?;
         Ok(None)
+    }
+
+    /// Removes whatever the component has.
+    pub(super) async fn clear(&self, component: &str) -> Result<(), String> {
+        let name = self.name(component);
+        for name in [asked(&name), name] {
+            if let Some(found) = self.find(&name).await? {
+                let retired = self.engine.retire(&found).await;
+                retired.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes and starts the component's container; there must be none.
@@ -171,7 +182,7 @@ impl Containers {
         component: &str,
         spec: &ContainerSpec,
     ) -> Result<(i64, Vec<String>), String> {
-        let name = format!("{}-asked", self.name(component));
+        let name = asked(&self.name(component));
         if let Some(old) = self.find(&name).await? {
             let removed = self.engine.remove(&old.id).await;
             removed.map_err(|error| error.to_string())?;
@@ -265,6 +276,11 @@ fn following_none(mut body: ContainerCreateBody) -> ContainerCreateBody {
         mount.bind_options = None;
     }
     body
+}
+
+/// The name of a container that only answers a question.
+fn asked(name: &str) -> String {
+    format!("{name}-asked")
 }
 
 fn label<'f>(found: &'f Found, name: &str) -> Option<&'f String> {

@@ -12,6 +12,7 @@ use super::container::Containers;
 use super::files::Judge;
 use super::log_file::LogFile;
 use super::process::{self, Process};
+use super::secrets::Secrets;
 
 /// Longest run of a program that only answers a question.
 const QUESTION: Duration = Duration::from_secs(60);
@@ -41,6 +42,7 @@ pub(super) struct Home {
     pub(super) folder: PathBuf,
     pub(super) log: LogFile,
     pub(super) containers: Arc<Containers>,
+    pub(super) secrets: Secrets,
 }
 
 impl Home {
@@ -55,7 +57,7 @@ impl Home {
         Ok(match &component.run {
             Run::Process(_) => process.map(Instance::Process),
             Run::Container(spec) => {
-                let id = self.containers.adopt(self.name, Some(spec)).await?;
+                let id = self.containers.adopt(self.name, spec).await?;
                 id.map(Instance::Container)
             }
             Run::External => Some(Instance::External),
@@ -66,7 +68,7 @@ impl Home {
     pub(super) async fn clear(&self, grace: Duration) -> Result<(), String> {
         let cleared = process::adopt(None, &self.log, grace).await;
         cleared.map_err(|error| format!("cannot look for processes: {error}"))?;
-        self.containers.adopt(self.name, None).await.map(drop)
+        self.containers.clear(self.name).await
     }
 
     pub(super) async fn start(&self, component: &Component) -> Result<Instance, String> {
@@ -163,17 +165,13 @@ impl Home {
         let process = Process::start(program, &self.folder, &log)
             .await
             .map_err(failed)?;
-        let status = match tokio::time::timeout(QUESTION, process.ended()).await {
-            Ok(status) => status,
-            Err(_) => {
-                process.stop(Duration::ZERO).await;
-                let words = format!(
-                    "{} does not end within {QUESTION:?}",
-                    program.path.display()
-                );
-                return Err(words);
-            }
-        };
+        // Also where nobody waits for the answer any more.
+        let _end = EndOnDrop(&process);
+        let ended = tokio::time::timeout(QUESTION, process.ended()).await;
+        let status = ended.map_err(|_| {
+            let program = program.path.display();
+            format!("{program} does not end within {QUESTION:?}")
+        })?;
         answer(
             status.is_some_and(|status| status.success()),
             log.end(),
@@ -240,6 +238,16 @@ impl Home {
             }
             Version::Unknown => None,
         }
+    }
+}
+
+/// Ends a process that only answers a question.
+struct EndOnDrop<'p>(&'p Process);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        // It has ended already, or this ends it.
+        let _ = self.0.signal(Signal::KILL);
     }
 }
 

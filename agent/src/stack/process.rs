@@ -18,7 +18,7 @@ use std::time::Duration;
 use rustix::process::{
     Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open, pidfd_send_signal,
 };
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 use tokio::io::unix::AsyncFd;
 
 use super::component::Program;
@@ -120,7 +120,9 @@ async fn spawn_without_capabilities(mut command: Command) -> io::Result<Child> {
                 permitted: CapabilitySet::empty(),
                 inheritable: CapabilitySet::empty(),
             };
-            let started = set_capabilities(None, none)
+            // Root would have them back with the program.
+            let started = set_no_new_privs(true)
+                .and_then(|()| set_capabilities(None, none))
                 .map_err(io::Error::from)
                 .and_then(|()| command.spawn());
             // Nobody waits any more where the agent is being stopped: then nothing must stay.
@@ -243,5 +245,84 @@ pub(super) fn describe(status: Option<ExitStatus>) -> String {
             (None, Some(signal)) => format!("it was ended by signal {signal}"),
             (None, None) => format!("it ended: {status}"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(5);
+
+    fn shell(script: &str) -> Program {
+        Program {
+            path: "/bin/sh".into(),
+            args: vec!["-c".to_owned(), script.to_owned()],
+            env: [("GREETING".to_owned(), "hello".to_owned())].into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_gets_its_environment_alone_and_tells_how_it_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = LogFile::new(folder.path().join("log"));
+        let program = shell("env | sort; grep CapEff /proc/self/status; exit 3");
+        let process = Process::start(&program, folder.path(), &log).await.unwrap();
+        assert_eq!(describe(process.ended().await), "it ended with code 3");
+        let lines = log.end();
+        let names: Vec<&str> = lines
+            .iter()
+            .filter_map(|line| Some(line.split_once('=')?.0))
+            .collect();
+        assert_eq!(names, ["GREETING", "HOME", "PATH", "PWD"], "{lines:?}");
+        assert_eq!(lines.last().unwrap(), "CapEff:\t0000000000000000");
+    }
+
+    #[tokio::test]
+    async fn a_left_over_is_adopted_if_it_is_as_wanted_and_ended_if_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = LogFile::new(folder.path().join("log"));
+        let home = folder.path();
+        let wanted = shell("sleep 60 & wait");
+        let process = Process::start(&wanted, home, &log).await.unwrap();
+        let other = Process::start(&shell("exec sleep 61"), home, &log)
+            .await
+            .unwrap();
+        // Until they have become what they were started as.
+        let adopted = loop {
+            if let Some(adopted) = adopt(Some((&wanted, home)), &log, GRACE).await.unwrap() {
+                break adopted;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(adopted.pid(), process.pid());
+        assert_eq!(describe(other.ended().await), "it was ended by signal 15");
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), adopted.ended())
+                .await
+                .is_err()
+        );
+        assert!(adopt(None, &log, GRACE).await.unwrap().is_none());
+        assert_eq!(describe(process.ended().await), "it was ended by signal 15");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_end_is_killed_with_its_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = LogFile::new(folder.path().join("log"));
+        let program = shell("trap '' TERM; sleep 60 & echo ready; while :; do sleep 1; done");
+        let process = Process::start(&program, folder.path(), &log).await.unwrap();
+        while log.end().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        process.stop(Duration::from_millis(50)).await;
+        let gone = async {
+            while !left_over(log.path()).unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(GRACE, gone).await.unwrap();
     }
 }

@@ -70,7 +70,7 @@ impl Supervisor {
             self.set(|status| status.managed = wanted.managed.as_str().to_owned());
             let pause = match wanted.component {
                 None => self.rest().await,
-                Some(component) => match self.bring_up(&component).await {
+                Some(component) => match self.bring_up_unless_stopped(&component).await {
                     Ok(instance) => match self.watch(component, &instance).await {
                         Left::Changed | Left::Again => Some(Duration::ZERO),
                         Left::Stopping => return,
@@ -111,6 +111,18 @@ impl Supervisor {
                     "cannot look for left-overs"
                 );
                 Some(CLEAR_AGAIN)
+            }
+        }
+    }
+
+    /// Brings it up; where the agent is stopped meanwhile, ends what has come of it.
+    async fn bring_up_unless_stopped(&mut self, component: &Component) -> Result<Instance, String> {
+        let stop = self.stop.clone();
+        match stop.run_until_cancelled(self.bring_up(component)).await {
+            Some(outcome) => outcome,
+            None => {
+                self.home.clear(component.stop_grace).await?;
+                Err("the agent stops".to_owned())
             }
         }
     }
@@ -186,6 +198,10 @@ impl Supervisor {
             }
         };
         home.stop(instance, component.stop_grace).await;
+        if matches!((&left, &component.run), (Left::Stopping, Run::Container(_))) {
+            // It may have been asked something this moment, by a container beside it.
+            let _ = home.clear(component.stop_grace).await;
+        }
         self.set(|status| {
             status.pid = None;
             status.container = None;
@@ -326,7 +342,7 @@ impl Supervisor {
 
     /// It does not run; returns the pause before the next try.
     fn fail(&mut self, reason: String) -> Duration {
-        let last = self.home.log.end().pop();
+        let reason = self.home.secrets.mask(reason);
         let pause = self.backoff.pause();
         self.set(|status| {
             status.pid = None;
@@ -335,7 +351,6 @@ impl Supervisor {
         tracing::warn!(
             component = self.home.name,
             reason,
-            last_line = last,
             ?pause,
             "component is down"
         );
@@ -345,6 +360,7 @@ impl Supervisor {
     }
 
     fn enter(&self, state: ComponentState, reason: Option<String>) {
+        let reason = reason.map(|reason| self.home.secrets.mask(reason));
         self.set(|status| {
             if status.state != state {
                 status.state = state;
@@ -356,6 +372,7 @@ impl Supervisor {
 
     /// Something went wrong.
     fn note(&self, error: String) {
+        let error = self.home.secrets.mask(error);
         self.set(|status| {
             if status.last_error.as_ref() != Some(&error) {
                 tracing::warn!(component = self.home.name, error, "component");

@@ -82,7 +82,7 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
             complain(
                 &[&key("config_file"), &key("managed")],
                 "only an external component has a file of its own place".to_owned(),
-                "remove it; the file is kept in the data directory",
+                "remove it, the file is kept in the data directory",
             );
         }
     }

@@ -142,3 +142,118 @@ fn render(
         relay = path(relay_token),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config::{self, Secret};
+    use crate::stack::component::Run;
+
+    fn around() -> Around {
+        Around {
+            host: "node-7".parse().unwrap(),
+            instance: "vm".to_owned(),
+            api: "http://127.0.0.1:7070".to_owned(),
+            api_token: None,
+            api_certificate: None,
+            remote_write: Some("127.0.0.1:10000".parse().unwrap()),
+            relay_token: Secret::new("relay"),
+        }
+    }
+
+    fn wanted(text: &str) -> Prometheus {
+        let text = format!("receive.remote_write = \"127.0.0.1:1\"\n[stack.prometheus]\n{text}");
+        config::Config::parse(&text, &Vec::new())
+            .unwrap()
+            .stack
+            .prometheus
+    }
+
+    fn plan(text: &str, around: &Around) -> Component {
+        component(&wanted(text), around, Path::new("/d/prometheus")).unwrap()
+    }
+
+    fn args(component: &Component) -> &[String] {
+        match &component.run {
+            Run::Process(program) => &program.args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn text(component: &Component) -> &str {
+        match &component.files[0].text {
+            Text::Whole(text) => text,
+            Text::Edited(_) => panic!("a file of its own is edited"),
+        }
+    }
+
+    #[test]
+    fn a_door_with_locks_is_opened_with_files_beside_the_configuration() {
+        let plain = plan("managed = \"binary\"", &around());
+        assert!(!text(&plain).contains("tls_config"), "{}", text(&plain));
+        let locked = Around {
+            api_token: Some(Secret::new("t0ken")),
+            api_certificate: Some("PEM".to_owned()),
+            ..around()
+        };
+        let locked = plan("managed = \"binary\"", &locked);
+        let names = locked
+            .files
+            .iter()
+            .map(|file| file.path.file_name().unwrap().to_str().unwrap());
+        let names: Vec<&str> = names.collect();
+        let beside = ["guidon-relay-token", "guidon-api-token", "guidon-api.pem"];
+        assert_eq!(names, [&["prometheus.yml"][..], &beside].concat());
+        for name in beside {
+            let named = format!("credentials_file: \"/d/prometheus/{name}\"");
+            let named_as_authority = format!("ca_file: \"/d/prometheus/{name}\"");
+            let text = text(&locked);
+            assert!(
+                text.contains(&named) || text.contains(&named_as_authority),
+                "{text}"
+            );
+        }
+        assert!(!text(&locked).contains("t0ken"));
+    }
+
+    #[test]
+    fn beyond_loopback_nobody_can_end_it_over_http() {
+        let lifecycle = "--web.enable-lifecycle".to_owned();
+        let local = plan(
+            "managed = \"binary\"\nargs = [\"--log.level=warn\"]",
+            &around(),
+        );
+        assert!(args(&local).contains(&lifecycle));
+        assert_eq!(args(&local).last().unwrap(), "--log.level=warn");
+        assert_eq!(
+            local.reload,
+            Reload::Post("http://127.0.0.1:9090/-/reload".to_owned())
+        );
+        let open = plan("managed = \"binary\"\nlisten = \"0.0.0.0:9090\"", &around());
+        assert!(!args(&open).contains(&lifecycle));
+        assert_eq!(open.reload, Reload::Hangup);
+        assert_eq!(
+            open.ready_url.as_deref(),
+            Some("http://127.0.0.1:9090/-/ready")
+        );
+    }
+
+    #[test]
+    fn an_external_one_is_told_as_configured_and_reads_by_its_group() {
+        let external = "managed = \"external\"\nconfig_file = \"/etc/p/p.yml\"\n";
+        let usual = plan(external, &around());
+        assert_eq!(usual.files[1].path, Path::new("/etc/p/guidon-relay-token"));
+        assert!(usual.files.iter().all(|file| file.mode == 0o640));
+        assert!(usual.listens.is_empty());
+        let told = plan(
+            &format!("{external}reload_command = [\"a\", \"b\"]"),
+            &around(),
+        );
+        assert_eq!(
+            told.reload,
+            Reload::Command(vec!["a".to_owned(), "b".to_owned()])
+        );
+    }
+}
