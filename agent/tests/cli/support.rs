@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use guidon::api::model::{
-    CollectStatus, Destination, DockerStatus, ForwardStatus, GuidRow, KernelStatus, LedgerLine,
-    LogTargetStatus, Program, Readiness, ReloadReport, Status,
+    ClusterStatus, CollectStatus, Destination, DockerStatus, ForwardStatus, GuidRow, KernelStatus,
+    LedgerLine, LogTargetStatus, Program, Readiness, ReloadReport, Status,
 };
 use guidon::api::{
     AppsHandle, BusError, BusFrame, BusHandle, BusPage, Handles, LogTargetError, LogsHandle,
@@ -290,6 +290,10 @@ impl StatusHandle for Fakes {
     fn status(&self) -> BoxFuture<'_, Status> {
         let status = status(self.rounds.load(Ordering::Relaxed));
         async { status }.boxed()
+    }
+
+    fn cluster(&self) -> ClusterStatus {
+        ClusterStatus::default()
     }
 
     fn readiness(&self) -> BoxFuture<'_, Readiness> {
