@@ -20,6 +20,7 @@ mod plan;
 mod process;
 mod secrets;
 mod supervisor;
+pub mod vector;
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
