@@ -31,4 +31,4 @@ pub use frame::{Frame, GuidCounts, Kind, Signal};
 pub use malformed::{Fault, Malformed};
 pub use otlp::{OtlpSplicer, SplicedOtlp};
 pub use remote_write::{SeriesLimits, Spliced};
-pub use tag::{GUID_KEY, Policy, Tag};
+pub use tag::{Apps, GUID_KEY, Policy, Tag};

@@ -1,4 +1,7 @@
-//! OTLP over gRPC: the three unary `Export` calls; and the one of Jaeger's collector.
+//! OTLP over gRPC: the three unary `Export` calls; the one of Jaeger's collector; and, beside OTLP,
+//! the one that a Jaeger v1 collector writes spans to its remote storage with
+//! (`internal/storage/v1/grpc/proto/storage.proto` of jaegertracing/jaeger). Such a collector cannot
+//! export in any other way; what it asks a storage beside that it does without.
 //!
 //! The message stays bytes, and it is uncompressed against the same memory budget and off the same
 //! path as HTTP's, which a generated server's decoder leaves no room for: it inflates a message
@@ -87,6 +90,41 @@ fn refused(refusal: &Refusal) -> Response<Reply> {
     response
 }
 
+/// What can be called.
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    Export(Signal),
+    PostSpans,
+    WriteSpan,
+}
+
+fn call(protocol: Protocol, path: &str) -> Result<Call, Refusal> {
+    if protocol == Protocol::JaegerGrpc {
+        return match path {
+            "/jaeger.api_v2.CollectorService/PostSpans" => Ok(Call::PostSpans),
+            _ => Err(Refusal::NotFound(
+                "jaeger.api_v2.CollectorService is here, with the method PostSpans",
+            )),
+        };
+    }
+    match path {
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => {
+            Ok(Call::Export(Signal::Metrics))
+        }
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => {
+            Ok(Call::Export(Signal::Logs))
+        }
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => {
+            Ok(Call::Export(Signal::Traces))
+        }
+        "/jaeger.storage.v1.SpanWriterPlugin/WriteSpan" => Ok(Call::WriteSpan),
+        _ => Err(Refusal::NotFound(
+            "OTLP's metrics, logs and trace services are here, with the method Export, and \
+             jaeger.storage.v1.SpanWriterPlugin, with WriteSpan",
+        )),
+    }
+}
+
 /// Reads, tags and hands on a call.
 async fn take<S: Sink>(
     receiver: &Receiver<S>,
@@ -95,29 +133,13 @@ async fn take<S: Sink>(
     sender: &Arc<Sender>,
     mut hold: Hold,
 ) -> Result<Partial, Refusal> {
-    let is_jaeger = protocol == Protocol::JaegerGrpc;
-    let signal = match request.uri().path() {
-        "/jaeger.api_v2.CollectorService/PostSpans" if is_jaeger => Signal::Traces,
-        _ if is_jaeger => {
-            return Err(Refusal::NotFound(
-                "jaeger.api_v2.CollectorService is here, with the method PostSpans",
-            ));
-        }
-        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => Signal::Metrics,
-        "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Signal::Logs,
-        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Signal::Traces,
-        _ => {
-            return Err(Refusal::NotFound(
-                "OTLP's metrics, logs and trace services are here, with the method Export",
-            ));
-        }
-    };
+    let call = call(protocol, request.uri().path())?;
     if request.method() != Method::POST {
         return Err(Refusal::Method);
     }
     let gzip = check_headers(request.headers())?;
     let mut limits = receiver.limits;
-    if is_jaeger {
+    if !matches!(call, Call::Export(_)) {
         limits.body_bytes = limits.jaeger_bytes;
         limits.decompressed_bytes = limits.jaeger_bytes;
     }
@@ -131,12 +153,12 @@ async fn take<S: Sink>(
     let limit = limits.decompressed_bytes;
     let cost = message.len() * if compressed { 20 } else { 1 };
     let tag = |raw: &[u8], bench: &mut Workbench, hold: &mut Hold| {
-        if is_jaeger {
-            let frame = spans::of_post(receiver, sender, raw, bench, hold)?;
-            Ok((frame, Partial::default()))
-        } else {
-            otlp::tag(receiver, signal, sender, raw, bench, hold)
-        }
+        let frame = match call {
+            Call::Export(signal) => return otlp::tag(receiver, signal, sender, raw, bench, hold),
+            Call::PostSpans => spans::of_post(receiver, sender, raw, bench, hold)?,
+            Call::WriteSpan => spans::of_write(receiver, sender, raw, bench, hold)?,
+        };
+        Ok((frame, Partial::default()))
     };
     let work = |bench: &mut Workbench| {
         let mut hold = hold;

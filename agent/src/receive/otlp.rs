@@ -5,7 +5,7 @@ use super::peers::Sender;
 use super::workbench::Workbench;
 use super::{OtlpMetrics, Receiver, Refusal, Sink, remote_write};
 use crate::signal::protobuf::{put_len, put_tag, put_varint};
-use crate::signal::{Frame, Signal, otlp, otlp_to_remote_write};
+use crate::signal::{Apps, Frame, Signal, otlp, otlp_to_remote_write};
 
 /// Records that were not taken though the request was, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,9 +29,9 @@ pub(super) fn tag<S: Sink>(
     }
     // Written where it stays: what is kept of it is the frame.
     let mut tagged = receiver.buffers.take(raw.len() + otlp::GROWTH_BYTES);
-    let spliced = bench
-        .otlp
-        .splice(signal, raw, sender.policy(), &mut tagged)?;
+    let app = |host_name: &str| receiver.peers.0.app(host_name);
+    let policy = sender.policy(Apps(&app));
+    let spliced = bench.otlp.splice(signal, raw, policy, &mut tagged)?;
     receiver.stats.forged(signal, spliced.forged);
     let frame = (!spliced.counts.is_empty()).then(|| Frame {
         kind: otlp::kind(signal),
@@ -50,7 +50,8 @@ fn convert<S: Sink>(
     bench: &mut Workbench,
     hold: &mut Hold,
 ) -> Result<(Option<Frame>, Partial), Refusal> {
-    let (policy, tagged) = (sender.policy(), &mut bench.tagged);
+    let app = |host_name: &str| receiver.peers.0.app(host_name);
+    let (policy, tagged) = (sender.policy(Apps(&app)), &mut bench.tagged);
     let spliced = bench.otlp.splice(Signal::Metrics, raw, policy, tagged)?;
     receiver.stats.forged(Signal::Metrics, spliced.forged);
     if spliced.counts.is_empty() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::{Guid, Network, Secret};
 use crate::directory::{Container, Directory};
 use crate::kernel::Kernel;
-use crate::signal::{Policy, Tag};
+use crate::signal::{Apps, Policy, Tag};
 
 /// A sender as its data is tagged.
 #[derive(Debug, Clone)]
@@ -32,12 +32,13 @@ pub enum Place {
 }
 
 impl Sender {
-    /// For the splicers.
+    /// For the splicers. `apps` knows the apps whose data a trusted sender may pass on.
     #[must_use]
-    pub fn policy(&self) -> Policy<'_> {
+    pub fn policy<'t>(&'t self, apps: Apps<'t>) -> Policy<'t> {
         if self.trusted {
-            Policy::Trust {
+            Policy::Relay {
                 fallback: &self.tag,
+                apps,
             }
         } else {
             Policy::Always(&self.tag)
@@ -58,6 +59,12 @@ pub trait Peers: Send + Sync + 'static {
     /// whose it is.
     fn relay(&self, _sender: &Sender, _token: &[u8]) -> Option<Sender> {
         None
+    }
+
+    /// The app whose host name this is: an app's host name is its guid.
+    fn app(&self, host_name: &str) -> Option<Guid> {
+        let guid = host_name.parse().ok()?;
+        self.knows(&guid).then_some(guid)
     }
 }
 

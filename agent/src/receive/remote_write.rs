@@ -14,7 +14,7 @@ use super::peers::Sender;
 use super::reply::{self, Reply};
 use super::whole_body::WholeBody;
 use super::{Protocol, Receiver, Refusal, Sink, body};
-use crate::signal::{Frame, Kind, Signal, Spliced, snappy};
+use crate::signal::{Apps, Frame, Kind, Signal, Spliced, snappy};
 
 /// Which message a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +160,8 @@ async fn take<S: Sink>(
                 hold.grow(raw_len * 3)?;
             }
             let raw = snappy::decode(&block, limit, &mut bench.raw)?;
-            let (policy, limits) = (sender.policy(), &receiver.limits.series);
+            let app = |host_name: &str| receiver.peers.0.app(host_name);
+            let (policy, limits) = (sender.policy(Apps(&app)), &receiver.limits.series);
             let out = &mut bench.tagged;
             let spliced = match version {
                 Version::One => bench.splicer.splice(raw, policy, limits, out)?,

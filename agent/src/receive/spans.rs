@@ -3,7 +3,8 @@
 //! Whose a batch is: a sender in a container is that container's app, whatever it says. Only for
 //! senders that may speak for others (trusted ones, and processes of the node outside of every
 //! container, such as a relay) the process tag `hostname` decides, where an app of that guid is
-//! known here: an app's host name is its guid.
+//! known here: an app's host name is its guid. A trusted sender's own guid comes before it, unless
+//! it is the host's, which relays put on all they pass on.
 
 use std::borrow::Cow;
 
@@ -17,7 +18,6 @@ use super::jaeger::{Batch, decode_agent_message, decode_batch, thrift, to_resour
 use super::peers::{Place, Sender};
 use super::workbench::Workbench;
 use super::{Receiver, Refusal, Sink, otlp};
-use crate::config::Guid;
 use crate::signal::{Frame, GuidCounts, Signal, Tag, otlp as wire};
 
 /// Bytes that a decoded struct or message takes at most, on its way to OTLP: a span's two forms
@@ -68,6 +68,20 @@ pub(super) fn of_post<S: Sink>(
     of_batches(receiver, &batches, sender, bench, hold)
 }
 
+/// A `WriteSpanRequest`.
+pub(super) fn of_write<S: Sink>(
+    receiver: &Receiver<S>,
+    sender: &Sender,
+    raw: &[u8],
+    bench: &mut Workbench,
+    hold: &mut Hold,
+) -> Result<Option<Frame>, Refusal> {
+    hold.grow(raw.len() + api_v2::messages_of_write(raw)? * DECODED_BYTES)?;
+    // Its one field is a batch's first.
+    let batch = api_v2::Batch::decode(raw).map_err(|error| Refusal::Protobuf(error.to_string()))?;
+    of_batches(receiver, &batch.view()?, sender, bench, hold)
+}
+
 fn of_batches<S: Sink>(
     receiver: &Receiver<S>,
     batches: &[Batch<'_>],
@@ -100,10 +114,11 @@ fn speaker<'s, S: Sink>(
     batch: &Batch<'_>,
 ) -> Cow<'s, Sender> {
     let named = || {
-        let guid: Guid = batch.hostname()?.parse().ok()?;
-        (guid != *sender.tag.guid() && receiver.peers.0.knows(&guid)).then_some(guid)
+        let guid = receiver.peers.0.app(batch.hostname()?)?;
+        (guid != *sender.tag.guid()).then_some(guid)
     };
-    match (sender.trusted || sender.place == Place::Host)
+    // For trusted ones the resource decides, see `Policy::Relay`.
+    match (!sender.trusted && sender.place == Place::Host)
         .then(named)
         .flatten()
     {

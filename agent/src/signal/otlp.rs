@@ -14,9 +14,10 @@ use std::ops::Range;
 use super::frame::Kind;
 use super::malformed::{Fault, Malformed};
 use super::schema::{self, Message};
-use super::tag::{GUID_KEY, Policy, Tally};
+use super::tag::{self, GUID_KEY, Policy, Tally};
 use super::wire::{Cursor, WireType, put_varint, varint_len};
 use super::{GuidCounts, Signal};
+use crate::config::Guid;
 
 /// Resource entries in a request at most. An entry grows by the attributes that are added, up to
 /// some 300 bytes: this bounds by how much a request of empty entries grows.
@@ -48,12 +49,28 @@ pub struct OtlpSplicer {
     kept: Vec<Range<usize>>,
     /// The sender's own guid attributes: whole field, and value where it is a string.
     own: Vec<(Range<usize>, Option<Range<usize>>)>,
+    /// The sender's `host.name`, where it is a string.
+    host_name: Option<Range<usize>>,
+    /// The attribute of an app's guid that is not the policy's.
+    app: Vec<u8>,
 }
+
+/// The attribute that says which host, so which container, a resource is of.
+const HOST_NAME_KEY: &[u8] = b"host.name";
 
 /// What is appended to a resource.
 struct Addition<'t> {
-    guid: &'t [u8],
+    guid: Added<'t>,
     missing: [&'t [u8]; 3],
+}
+
+/// The guid that is appended.
+enum Added<'t> {
+    /// The sender's own is kept.
+    Nothing,
+    OfPolicy(&'t [u8]),
+    /// [`OtlpSplicer::app`].
+    OfApp,
 }
 
 impl OtlpSplicer {
@@ -140,7 +157,12 @@ impl OtlpSplicer {
         }
         let addition = self.resource(raw, policy, checked.records, spliced)?;
         let bytes = |range: &Range<usize>| raw.get(range.clone()).unwrap_or_default();
-        let added = addition.guid.len() + addition.missing.iter().map(|it| it.len()).sum::<usize>();
+        let guid = match addition.guid {
+            Added::Nothing => &[],
+            Added::OfPolicy(attribute) => attribute,
+            Added::OfApp => self.app.as_slice(),
+        };
+        let added = guid.len() + addition.missing.iter().map(|it| it.len()).sum::<usize>();
         let resource_len = self.kept.iter().map(Range::len).sum::<usize>() + added;
         let rest_len: usize = self.rest.iter().map(Range::len).sum();
         out.push(0x0a);
@@ -153,7 +175,7 @@ impl OtlpSplicer {
         for run in &self.kept {
             out.extend_from_slice(bytes(run));
         }
-        out.extend_from_slice(addition.guid);
+        out.extend_from_slice(guid);
         for missing in addition.missing {
             out.extend_from_slice(missing);
         }
@@ -174,7 +196,7 @@ impl OtlpSplicer {
         let tag = policy.tag();
         let bytes = |range: &Range<usize>| raw.get(range.clone()).unwrap_or_default();
         let mut addition = Addition {
-            guid: &tag.attribute,
+            guid: Added::OfPolicy(&tag.attribute),
             missing: [&[]; 3],
         };
         // A trusted sender speaks for others: its own container is not theirs.
@@ -185,6 +207,7 @@ impl OtlpSplicer {
         }
         self.kept.clear();
         self.own.clear();
+        self.host_name = None;
         for part in 0..self.resource.len() {
             let Some(Range { start, end }) = self.resource.get(part).cloned() else {
                 break;
@@ -205,6 +228,9 @@ impl OtlpSplicer {
                     self.own.push((start..to, value));
                     continue;
                 }
+                if key == HOST_NAME_KEY {
+                    self.host_name = value;
+                }
                 push_run(&mut self.kept, start..to);
                 for (place, (missing, _)) in addition.missing.iter_mut().zip(&tag.missing) {
                     if missing.as_bytes() == key {
@@ -218,13 +244,23 @@ impl OtlpSplicer {
             match policy {
                 Policy::Always(tag) => (tag.guid().as_str().as_bytes() == value)
                     .then(|| (field.clone(), tag.guid().clone())),
-                Policy::Trust { .. } => Some((field.clone(), self.tally.guid(value)?)),
+                Policy::Trust { .. } | Policy::Relay { .. } => {
+                    Some((field.clone(), self.tally.guid(value)?))
+                }
             }
         });
-        if let Some((field, guid)) = believed {
+        let says_who = believed
+            .as_ref()
+            .is_some_and(|(_, guid)| guid != tag.guid());
+        if !says_who && let Some(guid) = self.app(raw, policy) {
+            self.app = tag::attribute(GUID_KEY, guid.as_str());
+            addition.guid = Added::OfApp;
+            self.tally.add(&guid, records);
+            spliced.forged += u32::from(believed.is_none() && !self.own.is_empty());
+        } else if let Some((field, guid)) = believed {
             let place = self.kept.partition_point(|run| run.start < field.start);
             self.kept.insert(place, field);
-            addition.guid = &[];
+            addition.guid = Added::Nothing;
             self.tally.add(&guid, records);
             spliced.forged += u32::from(self.own.len() > 1);
         } else {
@@ -232,6 +268,15 @@ impl OtlpSplicer {
             spliced.forged += u32::from(!self.own.is_empty());
         }
         Ok(addition)
+    }
+
+    /// The app whose host the resource names, for a relay.
+    fn app(&self, raw: &[u8], policy: Policy<'_>) -> Option<Guid> {
+        let Policy::Relay { apps, .. } = policy else {
+            return None;
+        };
+        let name = std::str::from_utf8(raw.get(self.host_name.clone()?)?).ok()?;
+        (apps.0)(name)
     }
 }
 

@@ -214,7 +214,9 @@ pub(super) fn judge(value: &[u8], policy: Policy<'_>, tally: &mut Tally) -> Own 
                 Own::Forged
             }
         }
-        Policy::Trust { .. } => tally.guid(value).map_or(Own::Forged, Own::Keep),
+        Policy::Trust { .. } | Policy::Relay { .. } => {
+            tally.guid(value).map_or(Own::Forged, Own::Keep)
+        }
     }
 }
 

@@ -69,7 +69,7 @@ impl Tag {
 }
 
 /// A `Resource.attributes` field with a string value.
-fn attribute(key: &str, value: &str) -> Vec<u8> {
+pub(crate) fn attribute(key: &str, value: &str) -> Vec<u8> {
     let mut any = Vec::new();
     put_len(&mut any, 1, value.as_bytes());
     let mut pair = Vec::new();
@@ -91,13 +91,34 @@ pub enum Policy<'t> {
         /// For what has no guid of its own.
         fallback: &'t Tag,
     },
+    /// Trust of a sender that passes on what apps sent it: an OTLP resource that has no guid, or
+    /// the fallback's, and whose `host.name` is an app's guid is that app's. Everything else is
+    /// as with [`Policy::Trust`].
+    Relay {
+        /// For what has no guid of its own.
+        fallback: &'t Tag,
+        /// Knows the apps.
+        apps: Apps<'t>,
+    },
+}
+
+/// Tells the guid of the app whose host name this is.
+#[derive(Clone, Copy)]
+pub struct Apps<'t>(pub &'t dyn Fn(&str) -> Option<Guid>);
+
+impl std::fmt::Debug for Apps<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Apps")
+    }
 }
 
 impl<'t> Policy<'t> {
     /// What is put where the sender's own guid is not kept.
     pub(crate) fn tag(self) -> &'t Tag {
         match self {
-            Self::Always(tag) | Self::Trust { fallback: tag } => tag,
+            Self::Always(tag)
+            | Self::Trust { fallback: tag }
+            | Self::Relay { fallback: tag, .. } => tag,
         }
     }
 }

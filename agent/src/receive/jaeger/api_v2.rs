@@ -106,11 +106,17 @@ const LEAF: Below = Below(&[]);
 const LOGS: Below = Below(&[(2, LEAF)]);
 const PROCESS: Below = Below(&[(2, LEAF)]);
 const SPAN: Below = Below(&[(4, LEAF), (8, LEAF), (9, LOGS), (10, PROCESS)]);
-const REQUEST: Below = Below(&[(1, Below(&[(1, SPAN), (2, PROCESS)]))]);
+const BATCH: Below = Below(&[(1, SPAN), (2, PROCESS)]);
+const REQUEST: Below = Below(&[(1, BATCH)]);
 
 /// How many messages a [`PostSpansRequest`] holds: what decoding it will take memory for.
 pub(crate) fn messages(request: &[u8]) -> Result<usize, Malformed> {
     count(Cursor::new(request), request, &REQUEST)
+}
+
+/// The same of a `jaeger.storage.v1.WriteSpanRequest`, whose one field is the span.
+pub(crate) fn messages_of_write(request: &[u8]) -> Result<usize, Malformed> {
+    count(Cursor::new(request), request, &BATCH)
 }
 
 fn count(mut cursor: Cursor<'_>, request: &[u8], below: &Below) -> Result<usize, Malformed> {

@@ -201,11 +201,21 @@ async fn post_spans(
     path: &'static str,
     request: api_v2::PostSpansRequest,
 ) -> Result<(), tonic::Status> {
-    let address = house.address(Protocol::JaegerGrpc);
+    call(house, Protocol::JaegerGrpc, path, request).await
+}
+
+/// A unary call with an empty answer.
+async fn call<M: prost::Message + Send + Sync + 'static>(
+    house: &House,
+    protocol: Protocol,
+    path: &'static str,
+    request: M,
+) -> Result<(), tonic::Status> {
+    let address = house.address(protocol);
     let channel = Channel::from_shared(format!("http://{address}")).unwrap();
     let mut client = tonic::client::Grpc::new(channel.connect().await.unwrap());
     client.ready().await.unwrap();
-    let codec = tonic_prost::ProstCodec::<api_v2::PostSpansRequest, ()>::default();
+    let codec = tonic_prost::ProstCodec::<M, ()>::default();
     let path = PathAndQuery::from_static(path);
     let response = client.unary(tonic::Request::new(request), path, codec);
     response.await.map(|_| ())
@@ -229,6 +239,86 @@ fn api_v2_request(trace_id: Vec<u8>) -> api_v2::PostSpansRequest {
                 tags: Vec::new(),
             }),
         }),
+    }
+}
+
+/// `jaeger.storage.v1.WriteSpanRequest`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct WriteSpanRequest {
+    #[prost(message, optional, tag = "1")]
+    span: Option<api_v2::Span>,
+}
+
+/// A trusted sender, as a managed collector is.
+struct Trusted;
+
+impl Peers for Trusted {
+    fn sender(&self, _peer: SocketAddr, _local: SocketAddr, _udp: bool) -> Sender {
+        Sender {
+            tag: Tag::new("the-host".parse().unwrap()),
+            trusted: true,
+            place: Place::Host,
+        }
+    }
+
+    fn knows(&self, guid: &Guid) -> bool {
+        ["app-1", "the-host"].contains(&guid.as_str())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_v1_collector_writes_to_the_agent_as_to_its_storage() {
+    const WRITE: &str = "/jaeger.storage.v1.SpanWriterPlugin/WriteSpan";
+    const CAPABILITIES: &str = "/jaeger.storage.v1.PluginCapabilities/Capabilities";
+    // As a collector writes what came through a tagged agent: its tag is behind the client's.
+    let request = |tags: &[(&str, &str)]| WriteSpanRequest {
+        span: Some(api_v2::Span {
+            trace_id: vec![1; 16],
+            span_id: vec![2; 8],
+            operation_name: "GET /".to_owned(),
+            process: Some(api_v2::Process {
+                service_name: "shop".to_owned(),
+                tags: tags
+                    .iter()
+                    .map(|&(key, value)| api_v2::KeyValue {
+                        key: key.to_owned(),
+                        v_str: value.to_owned(),
+                        ..Default::default()
+                    })
+                    .collect(),
+            }),
+            ..Default::default()
+        }),
+    };
+    let of_app = request(&[
+        ("hostname", "app-1"),
+        ("guid", "app-1"),
+        ("guid", "the-host"),
+    ]);
+    let of_host = request(&[("hostname", "vm-7"), ("guid", "the-host")]);
+    let trusted = House::with_peers(Limits::default(), OtlpMetrics::Forward, Arc::new(Trusted));
+    for house in [trusted.await, outside(Place::Host).await] {
+        for (request, guid) in [(of_app.clone(), "app-1"), (of_host.clone(), "the-host")] {
+            call(&house, Protocol::OtlpGrpc, WRITE, request)
+                .await
+                .unwrap();
+            let frames = spans(&house, 1).await;
+            assert_eq!(counts(&frames), [(guid, 1)]);
+            let read = ExportTraceServiceRequest::decode(&frames[0].payload[..]).unwrap();
+            let attributes = &read.resource_spans[0].resource.as_ref().unwrap().attributes;
+            let guids = attributes.iter().filter(|it| it.key == "guid").count();
+            assert_eq!(guids, 1, "{attributes:?}");
+            assert_eq!(read.resource_spans[0].scope_spans[0].spans[0].name, "GET /");
+        }
+        // It goes without what is not there.
+        let refused = call(&house, Protocol::OtlpGrpc, CAPABILITIES, ()).await;
+        assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
+        let no_process = WriteSpanRequest {
+            span: Some(api_v2::Span::default()),
+        };
+        let refused = call(&house, Protocol::OtlpGrpc, WRITE, no_process).await;
+        assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+        house.is_quiet().await;
     }
 }
 

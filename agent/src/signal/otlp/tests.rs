@@ -16,7 +16,7 @@ use super::generate::{logs, metrics, string, traces};
 use super::{OtlpSplicer, SplicedOtlp, messages};
 use crate::config::Guid;
 use crate::signal::malformed::Malformed;
-use crate::signal::tag::{Policy, Tag};
+use crate::signal::tag::{Apps, Policy, Tag};
 use crate::signal::wire::Cursor;
 use crate::signal::{Signal, schema, weird};
 
@@ -278,4 +278,59 @@ fn a_refusal_says_what_where() {
         refuse(&[0x0a, 200]),
         "byte 1: ends in the middle of a field"
     );
+}
+
+#[test]
+fn what_a_relay_passes_on_is_the_apps_whose_host_it_names() {
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+
+    let host = host();
+    let host_guid = host.guid().as_str();
+    let app = |name: &str| (name == "app-9").then(|| name.parse().unwrap());
+    let policy = Policy::Relay {
+        fallback: &host,
+        apps: Apps(&app),
+    };
+    for (own, host_name, expected, forged) in [
+        (None, Some("app-9"), "app-9", 0),
+        (Some(host_guid), Some("app-9"), "app-9", 0),
+        (Some("app-2"), Some("app-9"), "app-2", 0),
+        (Some("No Guid"), Some("app-9"), "app-9", 1),
+        (None, Some("elsewhere"), host_guid, 0),
+        (Some(host_guid), None, host_guid, 0),
+    ] {
+        let given = [("guid", own), ("host.name", host_name)];
+        let given = given
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
+        let request = ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans {
+                resource: Some(Resource {
+                    attributes: given.map(|(key, value)| string(key, value)).collect(),
+                    ..Resource::default()
+                }),
+                scope_spans: vec![ScopeSpans {
+                    spans: vec![Span::default()],
+                    ..ScopeSpans::default()
+                }],
+                ..ResourceSpans::default()
+            }],
+        };
+        let mut out = Vec::new();
+        let raw = request.encode_to_vec();
+        let spliced = OtlpSplicer::default().splice(Signal::Traces, &raw, policy, &mut out);
+        let spliced = spliced.unwrap();
+        let case = format!("{own:?} {host_name:?}");
+        let read = ExportTraceServiceRequest::decode(&out[..]).unwrap();
+        let resource = read.resource_spans[0].resource.as_ref().unwrap();
+        let guids = resource.attributes.iter().filter(|it| it.key == "guid");
+        assert_eq!(
+            guids.collect::<Vec<_>>(),
+            [&string("guid", expected)],
+            "{case}"
+        );
+        assert_eq!(spliced.counts[0].0.as_str(), expected, "{case}");
+        assert_eq!(spliced.forged, forged, "{case}");
+    }
 }
