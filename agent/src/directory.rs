@@ -47,6 +47,8 @@ pub struct Container {
     pub image: String,
     /// Absent for containers that guidon did not create.
     pub guid: Option<Guid>,
+    /// One of the agent's own components: no app, and it passes on what apps send to it.
+    pub is_component: bool,
     /// Unix time of creation, seconds with fraction; 0 = not known.
     pub created_at: f64,
     /// Unix time of the latest start, seconds with fraction; 0 = not known.

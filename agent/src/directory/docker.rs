@@ -30,7 +30,7 @@ use events::{Change, Changes};
 
 pub use connection::{ASK_TIMEOUT, ConnectError, connect, reason};
 pub use health::{Connection, Health};
-pub use record::{LABEL_GUID, LABEL_OWNER, Owner, unix_seconds};
+pub use record::{LABEL_GUID, LABEL_OWNER, LABEL_STACK, Owner, unix_seconds};
 
 /// Containers inspected at a time: enough to hide the round trip, few enough that other users of
 /// the daemon are served.

@@ -24,8 +24,8 @@ pub struct Sender {
 pub enum Place {
     /// In a container of this node.
     Container,
-    /// In a process of this node outside of every container: it can only be somebody whom the
-    /// node's owner let in, such as a relay for the apps.
+    /// In a process of this node outside of every container, or in a component of the agent's own:
+    /// it can only be somebody whom the node's owner let in, such as a relay for the apps.
     Host,
     /// On another host; or in a container of this node that the directory does not know yet.
     Elsewhere,
@@ -146,6 +146,7 @@ impl Peers for DirectoryPeers {
         let container = self.container(peer, on_node, udp);
         Sender {
             place: match (&container, on_node) {
+                (Some(container), _) if container.is_component => Place::Host,
                 (Some(_), _) => Place::Container,
                 (None, true) => Place::Host,
                 (None, false) => Place::Elsewhere,
@@ -180,14 +181,16 @@ mod tests {
     #[test]
     fn a_peer_is_its_container_or_the_host_and_trusted_only_by_address() {
         let directory = Arc::new(Directory::new("node-1".parse().unwrap()));
-        for (id, guid, address) in [
-            ("a", Some("app-1"), "172.17.0.2"),
-            ("b", None, "172.17.0.3"),
+        for (id, guid, address, is_component) in [
+            ("a", Some("app-1"), "172.17.0.2", false),
+            ("b", None, "172.17.0.3", false),
+            ("c", None, "172.17.0.4", true),
         ] {
             directory.put(Container {
                 id: id.repeat(64),
                 name: format!("name-{id}"),
                 guid: guid.map(|guid| guid.parse().unwrap()),
+                is_component,
                 addresses: vec![address.parse().unwrap()],
                 pid: 1,
                 ..Container::default()
@@ -206,6 +209,7 @@ mod tests {
                 3,
             ),
             ("172.17.0.3:4000", "node-1", false, Place::Container, 3),
+            ("172.17.0.4:4000", "node-1", false, Place::Host, 3),
             ("172.17.0.9:4000", "node-1", false, Place::Elsewhere, 0),
             ("172.17.0.1:4000", "node-1", false, Place::Host, 0),
             ("127.0.0.1:4000", "node-1", false, Place::Host, 0),

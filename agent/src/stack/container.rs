@@ -13,11 +13,9 @@ use futures_util::StreamExt;
 
 use super::component::{Bind, ContainerSpec};
 use super::log_file::last_lines;
-use crate::directory::docker::{ASK_TIMEOUT, reason};
+use crate::directory::docker::{ASK_TIMEOUT, LABEL_STACK, reason};
 use crate::drive::{Created, Engine, Found, Life, Pull};
 
-/// Whose component it is: the agent's data directory, as with apps.
-const LABEL_STACK: &str = "io.guidon.stack";
 /// What it was made from.
 const LABEL_SPEC: &str = "io.guidon.stack.spec";
 

@@ -16,6 +16,9 @@ pub const LABEL_GUID: &str = "io.guidon.guid";
 /// Which agent made it: see [`Owner`].
 pub const LABEL_OWNER: &str = "io.guidon.owner";
 
+/// Whose component of the stack it is: the owner, as with apps.
+pub const LABEL_STACK: &str = "io.guidon.stack";
+
 /// What tells one agent's containers from another's on the same daemon: its data directory. Kept
 /// in a label, so that the agent finds its apps after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,11 @@ impl Owner {
         (labels.get(LABEL_OWNER) == Some(&self.0))
             .then(|| labels.get(LABEL_GUID)?.parse().ok())
             .flatten()
+    }
+
+    /// Whether the labels are those of one of this agent's components.
+    fn runs_as_component(&self, labels: &HashMap<String, String>) -> bool {
+        labels.get(LABEL_STACK) == Some(&self.0)
     }
 }
 
@@ -63,6 +71,9 @@ pub(super) fn from_inspect(answer: &ContainerInspectResponse, owner: &Owner) -> 
         guid: config
             .and_then(|config| config.labels.as_ref())
             .and_then(|labels| owner.guid(labels)),
+        is_component: config
+            .and_then(|config| config.labels.as_ref())
+            .is_some_and(|labels| owner.runs_as_component(labels)),
         created_at: time(answer.created.as_ref()),
         started_at: time(state.and_then(|state| state.started_at.as_ref())),
         addresses: if pid == 0 {
@@ -101,6 +112,10 @@ pub(super) fn from_summary(summary: &ContainerSummary, owner: &Owner) -> Option<
             .labels
             .as_ref()
             .and_then(|labels| owner.guid(labels)),
+        is_component: summary
+            .labels
+            .as_ref()
+            .is_some_and(|labels| owner.runs_as_component(labels)),
         created_at,
         addresses: if runs(summary) {
             addresses(networks)
@@ -122,6 +137,7 @@ pub(super) fn from_event(
         name: attributes.get("name").cloned().unwrap_or_default(),
         image: attributes.get("image").cloned().unwrap_or_default(),
         guid: owner.guid(attributes),
+        is_component: owner.runs_as_component(attributes),
         ..Container::default()
     }
 }

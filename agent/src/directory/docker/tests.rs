@@ -48,6 +48,19 @@ fn a_guid_label_counts_only_beside_this_agents_owner_label() {
 }
 
 #[test]
+fn a_component_is_known_by_this_agents_label_alone() {
+    let owner = Owner("/data/a".to_owned());
+    for (of, is_component) in [("/data/a", true), ("/data/b", false)] {
+        let labels = HashMap::from([(LABEL_STACK.to_owned(), of.to_owned())]);
+        let container = from_event("x", &labels, &owner);
+        assert_eq!(
+            (container.is_component, container.guid),
+            (is_component, None)
+        );
+    }
+}
+
+#[test]
 fn an_inspection_becomes_a_record() {
     let answer = serde_json::from_str(
         r#"{"Id": "abc", "Name": "/web", "Created": "2024-03-01T00:00:00Z",
