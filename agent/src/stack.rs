@@ -54,6 +54,9 @@ pub use exporters::{
 };
 pub use plan::{Around, exporters as managed_exporters, reached_at};
 
+/// How often it is looked whether a component has ended, and how long at most.
+const LOOK_FOR_END: Duration = Duration::from_millis(50);
+const LONGEST_END: Duration = Duration::from_secs(30);
 /// Bytes of randomness in a relay token.
 const TOKEN_BYTES: usize = 32;
 
@@ -193,6 +196,25 @@ impl Stack {
             if let Some(member) = self.members.get(name) {
                 member.wanted.send_replace(Wanted { managed, component });
             }
+        }
+    }
+
+    /// Ends a component and waits for its end, for a while: somebody else needs what it has.
+    pub async fn end(&self, name: &str) {
+        let Some(member) = self.members.get(name) else {
+            return;
+        };
+        member.wanted.send_replace(Wanted::default());
+        let ended = async {
+            while member.status().state != ComponentState::Off {
+                tokio::time::sleep(LOOK_FOR_END).await;
+            }
+        };
+        if tokio::time::timeout(LONGEST_END, ended).await.is_err() {
+            tracing::warn!(
+                component = name,
+                "does not end: what it has cannot be taken over"
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a reload changes.
 
-use super::{Config, Managed};
+use super::Config;
 
 /// How a changed key comes into force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,19 +110,9 @@ impl Config {
     /// them once at start.
     #[must_use]
     pub fn inactive(&self) -> Vec<&'static str> {
-        let stack = &self.stack;
         [
             ("cluster", self.cluster.is_some()),
             ("kubernetes", self.kubernetes.enabled),
-            ("stack.vector", stack.vector.managed != Managed::Off),
-            (
-                "stack.jaeger_collector",
-                stack.jaeger_collector.managed != Managed::Off,
-            ),
-            (
-                "stack.jaeger_agent",
-                stack.jaeger_agent.managed != Managed::Off,
-            ),
         ]
         .into_iter()
         .filter_map(|(key, is_set)| is_set.then_some(key))

@@ -507,8 +507,8 @@ fn a_difference_notices_every_key() {
         [stack]
         prometheus = { managed = "binary", image = "i", path = "/p" }
         node_exporter = { managed = "binary", image = "i", path = "/p" }
-        vector = { managed = "binary", image = "i", path = "/p" }
-        jaeger_collector = { managed = "binary", image = "i", path = "/p" }
+        vector = { image = "i", path = "/p", api = "127.0.0.1:7" }
+        jaeger_collector = { managed = "binary", image = "i", path = "/p", version = "v1", storage = "kafka" }
         jaeger_agent = { managed = "binary", image = "i", path = "/p" }
     "#;
     let new = Config::parse(changed, &no_environment()).unwrap();

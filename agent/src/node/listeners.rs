@@ -1,4 +1,5 @@
-//! The listeners of `[receive]`, started and replaced as the configuration says.
+//! The listeners of `[receive]`, started and replaced as the configuration says. Those of Jaeger's
+//! that a managed component has are left to it.
 //!
 //! What listens on loopback can also be had at the gateway of Docker's bridge, where this node's
 //! containers reach it; see `gateway`.
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::NodeError;
-use crate::config::{self, Jaeger, Secret};
+use crate::config::{self, Config, Jaeger, Secret};
 use crate::directory::Directory;
 use crate::drive::{Environment, Environments, JaegerAgent};
 use crate::forward::Inlet;
@@ -43,6 +44,8 @@ pub(super) struct Listeners {
     stop: CancellationToken,
     tasks: TaskTracker,
     addresses: Vec<(Protocol, SocketAddr)>,
+    /// Where components of the stack listen in their stead.
+    left: Vec<(Protocol, SocketAddr)>,
     /// Beside the configured ones: those for containers.
     gateway: Mutex<Option<Gateway>>,
 }
@@ -154,17 +157,35 @@ fn wanted(config: &config::Receive) -> Vec<Wanted> {
     .collect()
 }
 
+/// Whether a component of the stack listens for this, not the agent.
+pub(super) fn is_left(protocol: Protocol, stack: &config::Stack) -> bool {
+    let (to_agent, to_collector) = stack.takes_jaeger();
+    match protocol {
+        Protocol::JaegerCompact | Protocol::JaegerBinary => to_agent,
+        Protocol::JaegerHttp | Protocol::JaegerGrpc => to_collector,
+        _ => false,
+    }
+}
+
 impl Listeners {
     /// Binds everything that is switched on; nothing runs if one that was asked for cannot be
     /// bound.
     pub(super) fn start(
-        config: &config::Receive,
+        config: &Config,
         takes_otlp_metrics: bool,
         around: &Surroundings,
     ) -> Result<Self, NodeError> {
-        let mut bound = Vec::new();
+        let (stack, config) = (&config.stack, &config.receive);
+        let (mut bound, mut left) = (Vec::new(), Vec::new());
         for wanted in wanted(config) {
             let (key, address) = (wanted.key, wanted.address);
+            if is_left(wanted.protocol, stack) {
+                if wanted.protocol.datagrams().is_some() {
+                    heed(around.kernel.as_deref(), address);
+                }
+                left.push((wanted.protocol, address));
+                continue;
+            }
             match Bound::new(wanted.protocol, address) {
                 Ok((socket, address)) => {
                     if wanted.protocol.datagrams().is_some() {
@@ -207,6 +228,7 @@ impl Listeners {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             addresses: Vec::new(),
+            left,
             gateway: Mutex::default(),
         };
         for (protocol, address, socket) in bound {
@@ -243,8 +265,8 @@ impl Listeners {
         self.tasks.spawn_on(serving, &self.data);
     }
 
-    /// Listens at this address, too, for containers, with what listens on loopback; `None`: not
-    /// any more. Returns the first error; what could be bound is served, and the rest is tried
+    /// Listens at this address, too, for containers, with what listens on loopback (also what a
+    /// component has there: containers do not reach that); `None`: not any more. Returns the first error; what could be bound is served, and the rest is tried
     /// again with the next call.
     pub(super) fn serve_containers(&self, address: Option<IpAddr>) -> io::Result<()> {
         let mut current = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
@@ -262,7 +284,7 @@ impl Listeners {
             listening: Vec::new(),
         });
         let mut outcome = Ok(());
-        for &(protocol, own) in &self.addresses {
+        for &(protocol, own) in self.all() {
             let is_there = gateway
                 .listening
                 .iter()
@@ -285,7 +307,7 @@ impl Listeners {
     pub(super) fn environments(&self) -> Environments {
         let gateway = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
         let own = |protocol| {
-            let found = self.addresses.iter().find(|(known, _)| *known == protocol);
+            let found = self.all().find(|(known, _)| *known == protocol);
             found.map(|&(_, address)| address)
         };
         let from_bridge = |protocol| {
@@ -310,9 +332,14 @@ impl Listeners {
         }
     }
 
+    /// The agent's own and those of components.
+    fn all(&self) -> impl Iterator<Item = &(Protocol, SocketAddr)> {
+        self.addresses.iter().chain(&self.left)
+    }
+
     /// Where this host reaches a listener.
     pub(super) fn reached(&self, protocol: Protocol) -> Option<SocketAddr> {
-        let found = self.addresses.iter().find(|(known, _)| *known == protocol);
+        let found = self.all().find(|(known, _)| *known == protocol);
         found.map(|&(_, address)| reached_at(address))
     }
 

@@ -53,6 +53,7 @@ impl Rooms {
             let reconfigured = self.forward.reconfigure((&in_force).into()).await;
             reconfigured.map_err(|error| apply("bus", error))?;
         }
+        self.take_back_ports(&old, &in_force).await;
         let moves_metrics = old.bus.otlp_metrics.is_empty() != in_force.bus.otlp_metrics.is_empty();
         if listens_otherwise(&old, &in_force) || moves_metrics {
             replaceable.listeners.stop().await;
@@ -79,9 +80,23 @@ impl Rooms {
 }
 
 impl Rooms {
+    /// Ends the components whose ports the agent listens on itself from now on.
+    async fn take_back_ports(&self, old: &Config, new: &Config) {
+        let (agent, collector) = old.stack.takes_jaeger();
+        let (still_agent, still_collector) = new.stack.takes_jaeger();
+        for (name, given_up) in [
+            ("jaeger_agent", agent && !still_agent),
+            ("jaeger_collector", collector && !still_collector),
+        ] {
+            if given_up {
+                self.stack.end(name).await;
+            }
+        }
+    }
+
     fn listen(&self, config: &Config) -> Result<Arc<Listeners>, NodeError> {
         let takes_otlp_metrics = self.forward.takes_otlp_metrics();
-        Listeners::start(&config.receive, takes_otlp_metrics, &self.around).map(Arc::new)
+        Listeners::start(config, takes_otlp_metrics, &self.around).map(Arc::new)
     }
 }
 
@@ -94,6 +109,7 @@ fn listens_otherwise(old: &Config, new: &Config) -> bool {
             receive.otlp_grpc,
             receive.jaeger,
             receive.trusted,
+            config.stack.takes_jaeger(),
         )
     };
     of(old) != of(new)

@@ -12,6 +12,7 @@ use super::foundation::Foundation;
 use super::gateway::{self, Told};
 use super::listeners::{Listeners, Surroundings};
 use super::stack::sends_node;
+use super::targets::tails_containers;
 use super::{GRACE, NodeError, NodeOptions, handles, own_metrics};
 use crate::api::{Access, Server};
 use crate::collect::containers::Source;
@@ -92,7 +93,7 @@ impl Rooms {
             relay_token: stack::relay_token(&config.data_dir)?,
         };
         let listeners = Arc::new(Listeners::start(
-            &config.receive,
+            &config,
             forward.takes_otlp_metrics(),
             &around,
         )?);
@@ -281,7 +282,7 @@ fn listening(listeners: &Listeners) -> String {
 /// Starts tailing; where that cannot be, says so and goes on without.
 pub(super) fn start_logs(config: &Config, around: &Surroundings) -> Option<Arc<LogTailer>> {
     let options = logs::Options {
-        containers: config.receive.logs.then(|| ContainerLogs {
+        containers: tails_containers(config).then(|| ContainerLogs {
             folder: DOCKER_CONTAINERS.into(),
             socket: config.docker.socket.clone(),
         }),

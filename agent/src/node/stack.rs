@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use super::rooms::{Replaceable, Rooms, host_name};
 use crate::api::StackHandle;
 use crate::config::{Config, Managed, Secret};
+use crate::directory::docker::Owner;
 use crate::receive::Protocol;
 use crate::stack::{Around, ComponentStatus, managed_exporters, reached_at};
 
@@ -25,6 +26,10 @@ impl Rooms {
             api: format!("{scheme}://{}", reached_at(self.api_address)),
             api_token: token.and_then(|path| Secret::read_token(path).ok()),
             api_certificate: certificate.and_then(|tls| std::fs::read_to_string(&tls.cert).ok()),
+            otlp_http: replaceable.listeners.reached(Protocol::OtlpHttp),
+            otlp_grpc: replaceable.listeners.reached(Protocol::OtlpGrpc),
+            owner: Owner::of_data_dir(&config.data_dir).0,
+            log_targets: self.log_targets.all().into_values().collect(),
             remote_write: replaceable.listeners.reached(Protocol::RemoteWrite),
             relay_token: self.around.relay_token.clone(),
         };

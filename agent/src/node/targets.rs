@@ -13,10 +13,13 @@ use crate::receive::logs::FileTarget;
 
 impl Rooms {
     /// Has logs followed as configuration and targets say. A tailer that follows other things than
-    /// before is replaced: positions are kept.
+    /// before is replaced: positions are kept. What a managed Vector reads is not followed.
     pub(super) async fn follow_logs(&self, replaceable: &mut Replaceable, config: &Config) {
-        let targets: Vec<FileTarget> = self.log_targets.all().into_values().collect();
-        let containers = config.receive.logs;
+        let targets: Vec<FileTarget> = match config.stack.reads_logs() {
+            true => Vec::new(),
+            false => self.log_targets.all().into_values().collect(),
+        };
+        let containers = tails_containers(config);
         let follows = replaceable
             .logs
             .as_ref()
@@ -35,7 +38,9 @@ impl Rooms {
 
     async fn targets_changed(&self) {
         let replaceable = &mut *self.replaceable.lock().await;
-        self.follow_logs(replaceable, &self.config()).await;
+        let config = self.config();
+        self.follow_logs(replaceable, &config).await;
+        self.apply_stack(replaceable, &config);
     }
 
     async fn log_target(&self, target: FileTarget) -> LogTargetStatus {
@@ -50,6 +55,11 @@ impl Rooms {
             problems: state.problems,
         }
     }
+}
+
+/// Whether the agent itself reads what containers print.
+pub(super) fn tails_containers(config: &Config) -> bool {
+    config.receive.logs && !config.stack.reads_logs()
 }
 
 impl LogsHandle for Rooms {

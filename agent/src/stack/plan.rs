@@ -1,7 +1,10 @@
 //! From the configuration to what each component wants.
 
+mod jaeger_agent;
+mod jaeger_collector;
 mod node_exporter;
 mod prometheus;
+mod vector;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::component::{Bind, Component, ContainerSpec, Program, Reload, Run};
 use super::exporters::Exporter;
 use crate::config::{self, Config, Guid, Managed, ReloadBy, Secret};
+use crate::receive::logs::FileTarget;
 
 /// Where programs are looked for that the configuration does not name.
 const FOLDERS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin"];
@@ -27,6 +31,14 @@ pub struct Around {
     pub api_certificate: Option<String>,
     /// Where the agent takes remote write, as this host reaches it.
     pub remote_write: Option<SocketAddr>,
+    /// Where the agent takes OTLP over HTTP, as this host reaches it.
+    pub otlp_http: Option<SocketAddr>,
+    /// The same over gRPC, where it is also a Jaeger collector's storage.
+    pub otlp_grpc: Option<SocketAddr>,
+    /// What the labels of this agent's containers call it.
+    pub owner: String,
+    /// Files that are followed for apps.
+    pub log_targets: Vec<FileTarget>,
     /// Who shows it to a listener of the agent is believed whose data it sends.
     pub relay_token: Secret,
 }
@@ -49,6 +61,21 @@ pub(super) fn components(
             "node_exporter",
             exporter.component.managed,
             node_exporter::component(exporter),
+        ),
+        (
+            "vector",
+            stack.vector.component.managed,
+            vector::component(config, around, &folder.join("vector")),
+        ),
+        (
+            "jaeger_collector",
+            stack.jaeger_collector.component.managed,
+            jaeger_collector::component(config, around, &folder.join("jaeger_collector")),
+        ),
+        (
+            "jaeger_agent",
+            stack.jaeger_agent.component.managed,
+            jaeger_agent::component(config, around),
         ),
     ]
 }
@@ -132,3 +159,6 @@ fn reload(component: &config::Component, usual: Reload) -> Reload {
         None => usual,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::config::reader::Section;
 use crate::config::values::{address, bytes, duration, list, path, some, text, url, word};
-use crate::config::{Component, Managed, NodeExporter, Prometheus, ReloadBy, Stack};
+use crate::config::{
+    Component, JaegerCollector, JaegerVersion, Managed, NodeExporter, Prometheus, ReloadBy, Stack,
+};
 
 /// Behind TLS a program is told by a command.
 const PLAIN_HTTP: &[&str] = &["http"];
@@ -24,13 +26,19 @@ pub(super) fn read(section: &mut Section<'_>, stack: &mut Stack) {
     section.section("node_exporter", |section| {
         node_exporter(section, &mut stack.node_exporter);
     });
-    for (key, of) in [
-        ("vector", &mut stack.vector),
-        ("jaeger_collector", &mut stack.jaeger_collector),
-        ("jaeger_agent", &mut stack.jaeger_agent),
-    ] {
-        section.section(key, |section| component(section, of));
-    }
+    section.section("vector", |section| {
+        component(section, &mut stack.vector.component);
+        section.set("api", &mut stack.vector.api, address);
+    });
+    section.section("jaeger_collector", |section| {
+        jaeger_collector(section, &mut stack.jaeger_collector);
+    });
+    section.section("jaeger_agent", |section| {
+        let agent = &mut stack.jaeger_agent;
+        component(section, &mut agent.component);
+        section.set("admin", &mut agent.admin, address);
+        section.set("collector", &mut agent.collector, some(text));
+    });
 }
 
 fn prometheus(section: &mut Section<'_>, prometheus: &mut Prometheus) {
@@ -47,6 +55,14 @@ fn prometheus(section: &mut Section<'_>, prometheus: &mut Prometheus) {
 fn node_exporter(section: &mut Section<'_>, exporter: &mut NodeExporter) {
     component(section, &mut exporter.component);
     section.set("listen", &mut exporter.listen, address);
+}
+
+fn jaeger_collector(section: &mut Section<'_>, collector: &mut JaegerCollector) {
+    component(section, &mut collector.component);
+    let version = word(&[("v1", JaegerVersion::One), ("v2", JaegerVersion::Two)]);
+    section.set("version", &mut collector.version, version);
+    section.set("admin", &mut collector.admin, some(address));
+    section.set("storage", &mut collector.storage, text);
 }
 
 /// The keys that every component has.

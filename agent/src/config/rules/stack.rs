@@ -1,7 +1,9 @@
 //! What the keys of `[stack.*]` need of one another and of the rest.
 
+mod jaeger;
+
 use super::Listener;
-use crate::config::{Component, Config, Managed};
+use crate::config::{Component, Config, JaegerVersion, Managed};
 
 /// A broken rule: the keys concerned, the first one at fault.
 pub(super) struct Violation {
@@ -13,12 +15,14 @@ pub(super) struct Violation {
 /// Components by key, and whether they are told what to do by a file.
 fn components(config: &Config) -> [(&'static str, &Component, bool); 5] {
     let stack = &config.stack;
+    let collector = &stack.jaeger_collector;
+    let collector_has_file = collector.version == JaegerVersion::Two;
     [
         ("prometheus", &stack.prometheus.component, true),
         ("node_exporter", &stack.node_exporter.component, false),
-        ("vector", &stack.vector, true),
-        ("jaeger_collector", &stack.jaeger_collector, false),
-        ("jaeger_agent", &stack.jaeger_agent, false),
+        ("vector", &stack.vector.component, true),
+        ("jaeger_collector", &collector.component, collector_has_file),
+        ("jaeger_agent", &stack.jaeger_agent.component, false),
     ]
 }
 
@@ -35,6 +39,21 @@ pub(super) fn listeners(config: &Config) -> Vec<Listener> {
             "stack.node_exporter.listen",
             stack.node_exporter.component.managed,
             stack.node_exporter.listen,
+        ),
+        (
+            "stack.vector.api",
+            stack.vector.component.managed,
+            stack.vector.api,
+        ),
+        (
+            "stack.jaeger_collector.admin",
+            stack.jaeger_collector.component.managed,
+            stack.jaeger_collector.admin(),
+        ),
+        (
+            "stack.jaeger_agent.admin",
+            stack.jaeger_agent.component.managed,
+            stack.jaeger_agent.admin,
         ),
     ]
     .into_iter()
@@ -110,5 +129,16 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
             );
         }
     }
+    if config.stack.reads_logs() {
+        let takes_http = |url: &String| url.starts_with("http");
+        if config.receive.otlp_http.is_none() && !config.bus.logs.iter().any(takes_http) {
+            complain(
+                &["stack.vector.managed", "receive.otlp_http", "bus.logs"],
+                "what it reads has nowhere to go: receive.otlp_http is switched off".to_owned(),
+                "let the agent listen for OTLP over HTTP, or name a receiver as bus.logs",
+            );
+        }
+    }
+    jaeger::violations(config, &mut complain);
     found
 }

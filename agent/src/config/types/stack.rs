@@ -9,9 +9,9 @@ use std::time::Duration;
 pub struct Stack {
     pub prometheus: Prometheus,
     pub node_exporter: NodeExporter,
-    pub vector: Component,
-    pub jaeger_collector: Component,
-    pub jaeger_agent: Component,
+    pub vector: Vector,
+    pub jaeger_collector: JaegerCollector,
+    pub jaeger_agent: JaegerAgent,
 }
 
 /// How a component is run.
@@ -103,5 +103,110 @@ impl Default for NodeExporter {
             component: Component::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 9100)),
         }
+    }
+}
+
+/// `[stack.vector]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vector {
+    pub component: Component,
+    /// Where it answers how it is. Not for `external`, whose file may say anything.
+    pub api: SocketAddr,
+}
+impl Default for Vector {
+    fn default() -> Self {
+        Self {
+            component: Component::default(),
+            api: SocketAddr::from(([127, 0, 0, 1], 8686)),
+        }
+    }
+}
+
+/// Which Jaeger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JaegerVersion {
+    /// A program for each task, told by flags; at its end of life.
+    One,
+    /// One program, told by a file.
+    #[default]
+    Two,
+}
+
+/// `[stack.jaeger_collector]`. It listens where `receive.jaeger.grpc` and `http` say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JaegerCollector {
+    pub component: Component,
+    pub version: JaegerVersion,
+    /// Where it answers how it is; absent: at the version's usual port, on loopback.
+    pub admin: Option<SocketAddr>,
+    /// Of v1: `SPAN_STORAGE_TYPE`, one or several with commas. `grpc` (`grpc-plugin` before 1.58)
+    /// is the agent.
+    pub storage: String,
+}
+impl Default for JaegerCollector {
+    fn default() -> Self {
+        Self {
+            component: Component::default(),
+            version: JaegerVersion::default(),
+            admin: None,
+            storage: "grpc".to_owned(),
+        }
+    }
+}
+impl JaegerCollector {
+    /// Where it answers how it is.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        let port = match self.version {
+            JaegerVersion::One => 14_269,
+            JaegerVersion::Two => 13_133,
+        };
+        let usual = SocketAddr::from(([127, 0, 0, 1], port));
+        self.admin.unwrap_or(usual)
+    }
+
+    /// Whether one of its storages is the agent; of v1.
+    #[must_use]
+    pub fn writes_to_agent(&self) -> bool {
+        let mut storages = self.storage.split(',').map(str::trim);
+        storages.any(|storage| ["grpc", "grpc-plugin"].contains(&storage))
+    }
+}
+
+/// `[stack.jaeger_agent]`, of Jaeger v1. It listens where `receive.jaeger.compact` and `binary` say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JaegerAgent {
+    pub component: Component,
+    /// Where it answers how it is.
+    pub admin: SocketAddr,
+    /// `host:port` of the collector, or several with commas; absent: at `receive.jaeger.grpc`.
+    pub collector: Option<String>,
+}
+impl Default for JaegerAgent {
+    fn default() -> Self {
+        Self {
+            component: Component::default(),
+            admin: SocketAddr::from(([127, 0, 0, 1], 14_271)),
+            collector: None,
+        }
+    }
+}
+
+impl Stack {
+    /// Of `receive.jaeger`, the addresses that are components' to listen on: first those of a Jaeger
+    /// agent, then those of a collector.
+    #[must_use]
+    pub fn takes_jaeger(&self) -> (bool, bool) {
+        let is_there = |component: &Component| component.managed != Managed::Off;
+        (
+            is_there(&self.jaeger_agent.component),
+            is_there(&self.jaeger_collector.component),
+        )
+    }
+
+    /// Whether logs are Vector's to read, not the agent's, whatever `receive.logs` says.
+    #[must_use]
+    pub fn reads_logs(&self) -> bool {
+        self.vector.component.managed != Managed::Off
     }
 }

@@ -150,18 +150,7 @@ mod tests {
     use super::*;
     use crate::config::{self, Secret};
     use crate::stack::component::Run;
-
-    fn around() -> Around {
-        Around {
-            host: "node-7".parse().unwrap(),
-            instance: "vm".to_owned(),
-            api: "http://127.0.0.1:7070".to_owned(),
-            api_token: None,
-            api_certificate: None,
-            remote_write: Some("127.0.0.1:10000".parse().unwrap()),
-            relay_token: Secret::new("relay"),
-        }
-    }
+    use crate::stack::plan::tests::around;
 
     fn wanted(text: &str) -> Prometheus {
         let text = format!("receive.remote_write = \"127.0.0.1:1\"\n[stack.prometheus]\n{text}");
