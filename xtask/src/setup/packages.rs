@@ -120,13 +120,13 @@ const NEEDS: &[Need] = &[
         For::Test,
         Probe::Program("prometheus"),
         "prometheus",
-        "a real receiver, and promtool checks the exposition",
+        "a real receiver, a managed component, and promtool checks the exposition",
     ),
     need(
         For::Test,
         Probe::Program("prometheus-node-exporter"),
         "prometheus-node-exporter",
-        "node metrics are compared with it",
+        "node metrics are compared with it, and it is a managed component",
     ),
     need(
         For::Test,

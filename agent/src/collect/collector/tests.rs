@@ -110,6 +110,26 @@ async fn rounds_reach_the_bus_and_a_last_one_comes_at_the_end() {
 }
 
 #[tokio::test]
+async fn host_metrics_that_somebody_else_sends_end_on_the_bus_and_stay_on_their_page() {
+    let root = TempDir::new().unwrap();
+    host(root.path());
+    let collector = collector(None, options(root.path(), Duration::from_secs(3600)));
+    let sent = || count(&collector.state.round().frames, "node_load15");
+    // A sample, its type and help.
+    assert_eq!(sent(), 2);
+    collector.send_node(false);
+    // A stale marker, and then nothing.
+    assert_eq!((sent(), sent()), (1, 0));
+    let page = collector
+        .text(Page::Node, Format::Prometheus)
+        .await
+        .unwrap();
+    assert!(page.contains("\nnode_load15{"), "{page}");
+    collector.send_node(true);
+    assert_eq!(sent(), 1);
+}
+
+#[tokio::test]
 async fn pages_have_fresh_values_and_say_what_is_off() {
     let root = TempDir::new().unwrap();
     host(root.path());
