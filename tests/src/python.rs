@@ -1,5 +1,6 @@
 //! Python clients from PyPI, each set of requirements in a virtual environment of its own.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -50,6 +51,22 @@ pub fn folders(python: &Path) -> Vec<String> {
     folders.sort();
     folders.dedup();
     folders
+}
+
+/// What stands in for Jaeger's agent and collector (`tests/python/jaeger.py`) as a program in
+/// `folder`; or why there is none.
+pub fn jaeger_stand_in(folder: &Path) -> Result<PathBuf, String> {
+    let requirements = "jaeger-stand-in-requirements.txt";
+    let interpreter = environment("python-jaeger-stand-in", requirements)?;
+    let (script, program) = (scripts().join("jaeger.py"), folder.join("jaeger"));
+    let text = format!(
+        "#!/bin/sh\nexec {} {} \"$@\"\n",
+        interpreter.display(),
+        script.display()
+    );
+    let made = std::fs::write(&program, text)
+        .and_then(|()| std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)));
+    made.map(|()| program).map_err(|error| error.to_string())
 }
 
 /// Where scripts and lists of requirements are.

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,21 +19,6 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The stand-in as a program; or why there is none.
-fn stand_in(folder: &std::path::Path) -> Result<PathBuf, String> {
-    let requirements = "jaeger-stand-in-requirements.txt";
-    let interpreter = python::environment("python-jaeger-stand-in", requirements)?;
-    let (script, program) = (python::scripts().join("jaeger.py"), folder.join("jaeger"));
-    let text = format!(
-        "#!/bin/sh\nexec {} {} \"$@\"\n",
-        interpreter.display(),
-        script.display()
-    );
-    std::fs::write(&program, text).unwrap();
-    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-    Ok(program)
-}
 
 /// Ports of everything that listens.
 struct Ports {
@@ -59,7 +43,7 @@ struct Managed {
 impl Managed {
     fn start(version: &str) -> Option<Self> {
         let (folder, sink) = (tempfile::tempdir().unwrap(), OtlpSink::start());
-        let program = match stand_in(folder.path()) {
+        let program = match python::jaeger_stand_in(folder.path()) {
             Ok(program) => program,
             Err(why) => {
                 skip("jaeger under management", &why);
