@@ -213,11 +213,7 @@ fn with_the_managed_stack_everything_of_an_app_is_at_the_bus_under_its_guid() {
     // The line came through Vector, which reads logs in place of the agent: once.
     bed.expect(&guid, &line, &["otlp"]);
     // Scraped by Prometheus from node exporter and written to the agent.
-    let labels = [
-        ("__name__", "node_load1"),
-        ("guid", HOST),
-        ("job", "node"),
-    ];
+    let labels = [("__name__", "node_load1"), ("guid", HOST), ("job", "node")];
     bed.metrics.wait_for(&labels, PATIENCE);
 }
 

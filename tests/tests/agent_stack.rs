@@ -224,6 +224,23 @@ fn a_killed_component_comes_back_and_a_killed_agent_finds_its_own() {
 }
 
 #[test]
+fn a_component_that_hangs_is_started_anew() {
+    let ports = Ports::free();
+    let agent = Agent::start_with("", &ports.sections("", "managed = \"binary\""));
+    let first = until_running(&agent, "node_exporter");
+    kill_process(pid(&first), Signal::STOP).unwrap();
+    // Half a minute of no answers, each waited for, and the grace that it lets pass.
+    let second = eventually(3 * PATIENCE, "a new node_exporter", || {
+        let one = component(&agent, "node_exporter");
+        (one["state"] == "running" && one["restarts"] == 1).then_some(one)
+    });
+    assert_ne!(second["pid"], first["pid"]);
+    let last_error = second["last_error"].as_str().unwrap();
+    assert!(last_error.contains("hangs"), "{last_error}");
+    assert!(!runs(pid(&first)));
+}
+
+#[test]
 fn what_is_in_the_way_is_told_and_heals_when_it_is_gone() {
     let ports = Ports::free();
     let taken = TcpListener::bind(("127.0.0.1", ports.exporter)).unwrap();

@@ -22,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOKS_PER_QUESTION: u32 = 5;
 /// So many bad answers in a row are one too many.
 const PATIENCE: u32 = 3;
+/// After so many it hangs, and is started anew: half a minute, or longer where it does not answer
+/// at all.
+const HANGS: u32 = 6;
 /// For left-overs of components that are not wanted any more.
 const CLEAR_GRACE: Duration = Duration::from_secs(10);
 /// While Docker is away nothing can be cleared there.
@@ -46,7 +49,7 @@ enum Left {
     Changed,
     /// It has to be started anew to take its files.
     Again,
-    /// It ended by itself.
+    /// It ended by itself, or hung.
     Ended(String),
     /// The agent stops.
     Stopping,
@@ -190,8 +193,8 @@ impl Supervisor {
                 _ = ticks.tick() => {
                     let look = self.look(&component, instance, &mut readiness);
                     match stop.run_until_cancelled(look).await {
-                        Some(false) => {}
-                        Some(true) => break Left::Again,
+                        Some(None) => {}
+                        Some(Some(left)) => break left,
                         None => break Left::Stopping,
                     }
                 }
@@ -209,13 +212,13 @@ impl Supervisor {
         left
     }
 
-    /// Readiness, log and files; true: it has to be started anew.
+    /// Readiness, log and files; says why it has to be started anew, if so.
     async fn look(
         &mut self,
         component: &Component,
         instance: &Instance,
         readiness: &mut Readiness,
-    ) -> bool {
+    ) -> Option<Left> {
         if let Err(error) = self.home.log.rotate() {
             self.note(format!("{}: {error}", self.home.log.path().display()));
         }
@@ -230,7 +233,7 @@ impl Supervisor {
         }
         let trouble = match self.update(component, instance, readiness).await {
             Ok(false) => None,
-            Ok(true) => return true,
+            Ok(true) => return Some(Left::Again),
             Err(trouble) => Some(trouble),
         };
         if let Some(trouble) = &trouble {
@@ -245,13 +248,16 @@ impl Supervisor {
                 self.note(error.clone());
                 let state = match component.run {
                     Run::External => ComponentState::External,
+                    _ if readiness.bad_answers >= HANGS => {
+                        return Some(Left::Ended(format!("hangs: {error}")));
+                    }
                     _ => ComponentState::Unhealthy,
                 };
                 self.enter(state, Some(error));
             }
             _ => {}
         }
-        false
+        None
     }
 
     /// Whether it does its work; absent: it was not asked this time.
