@@ -16,6 +16,7 @@ pub mod http1;
 pub mod interrupt;
 pub mod machine;
 pub mod options;
+pub mod relay;
 pub mod report;
 pub mod sink;
 pub mod trial;

@@ -14,7 +14,7 @@ use guidon_benches::forward::forwarders::{Forwarder, all};
 use guidon_benches::forward::generator::{self, Load};
 use guidon_benches::forward::options::{Bench, Options, Role};
 use guidon_benches::forward::trial::{self, Measured};
-use guidon_benches::forward::{interrupt, report, sink};
+use guidon_benches::forward::{interrupt, relay, report, sink};
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
@@ -24,6 +24,17 @@ fn main() -> Result<ExitCode> {
                 .enable_all()
                 .build()?
                 .block_on(sink::serve(listen, series))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Role::Relay {
+            listen,
+            sink,
+            directory,
+        }) => {
+            tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?
+                .block_on(relay::serve(listen, sink, &directory))?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Role::Generate {

@@ -5,6 +5,7 @@
 
 mod guidon;
 mod prometheus;
+mod relay;
 mod vmagent;
 
 use std::net::SocketAddr;
@@ -93,6 +94,7 @@ pub fn all(guidon: Option<&Path>) -> Vec<Box<dyn Forwarder>> {
         Box::new(guidon::Guidon::new(guidon, guidon::Durability::Memory)),
         Box::new(vmagent::Vmagent),
         Box::new(prometheus::Prometheus),
+        Box::new(relay::Relay),
         Box::new(Direct),
     ]
 }

@@ -30,6 +30,16 @@ pub enum Role {
         /// How many series to expect.
         series: usize,
     },
+    /// The relay, which keeps a copy of what it passes on.
+    #[command(hide = true)]
+    Relay {
+        /// Where to listen.
+        listen: SocketAddr,
+        /// Where to send.
+        sink: SocketAddr,
+        /// Where to keep the copies.
+        directory: PathBuf,
+    },
     /// The load generator; takes orders on standard input.
     #[command(hide = true)]
     Generate {
@@ -51,7 +61,7 @@ pub struct Bench {
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["a", "traces", "logs"])]
     pub workload: Vec<Workload>,
     /// Forwarders to compare, comma-separated (guidon-spool, guidon-memory, vmagent,
-    /// prometheus-agent, direct); all of them by default.
+    /// prometheus-agent, relay, direct); all of them by default.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// Alternating runs of each forwarder; medians are reported.
