@@ -195,7 +195,7 @@ fn with_the_managed_stack_everything_of_an_app_is_at_the_bus_under_its_guid() {
             all.iter()
                 .any(|it| it["name"] == **name && it["state"] == "running")
         };
-        components.iter().all(|name| runs(&name)).then_some(())
+        components.iter().all(runs).then_some(())
     });
 
     let docker = system_docker();

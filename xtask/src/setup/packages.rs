@@ -130,6 +130,12 @@ const NEEDS: &[Need] = &[
     ),
     need(
         For::Test,
+        Probe::Program("docker-registry"),
+        "docker-registry",
+        "a real registry to fetch images from",
+    ),
+    need(
+        For::Test,
         Probe::Program("qemu-system-x86_64"),
         "qemu-system-x86",
         "kernel programs on another kernel",
