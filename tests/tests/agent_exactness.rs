@@ -107,7 +107,8 @@ fn memory_usage_equals_the_kernels_to_the_page() {
     let image = Image::busybox(&docker);
     let guid = unique("memory");
     let container = Container::claim(&docker, &guid);
-    let script = "x=$(head -c 20000000 /dev/zero | tr '\\0' x); sleep 600";
+    // Not the last command: the shell would become it, and its memory would be gone.
+    let script = "x=$(head -c 20000000 /dev/zero | tr '\\0' x); sleep 600; :";
     assert_eq!(
         agent
             .put(&format!("/api/v1/apps/{guid}"), &image.app(script))
